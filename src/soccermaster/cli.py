@@ -1,0 +1,73 @@
+"""What the scripts share: where a run leaves its files, and errors that a person can act on."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+#: Errors whose message is meant for the person at the keyboard.
+EXPECTED_ERRORS = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError)
+
+
+def run_folder(name: str, resume: str | None) -> str:
+    """The default run folder: a new one per run, or the newest resumable one for resume=auto."""
+    runs = Path("outputs") / name
+    if resume == "auto":
+        resumable = sorted(p.parent for p in runs.glob("*/last.ckpt"))
+        if resumable:
+            return str(resumable[-1])
+    return str(runs / time.strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def register_resolvers() -> None:
+    """Make `${run_folder:NAME,RESUME}` known to the configs; one answer per process."""
+    OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
+
+
+def entry_point(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], None]:
+    """Wrap a script's main: settle the run folder, and turn expected errors into one message.
+
+    The stack trace is shown with HYDRA_FULL_ERROR=1.
+    """
+
+    @functools.wraps(main)
+    def wrapped(cfg: DictConfig) -> None:
+        if "paths" in cfg:
+            cfg.paths.output = HydraConfig.get().runtime.output_dir
+        try:
+            main(cfg)
+        except InterruptedError as error:
+            Console(stderr=True).print(f"[yellow]{error}", highlight=False)
+            sys.exit(130)
+        except EXPECTED_ERRORS as error:
+            if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                raise
+            console = Console(stderr=True, soft_wrap=True)
+            console.print("[red]error:[/red]", end=" ")
+            console.print(str(error), markup=False, highlight=False)
+            console.print("(HYDRA_FULL_ERROR=1 shows where it was raised)", style="dim")
+            sys.exit(1)
+
+    return wrapped
+
+
+def check_keys(cfg: DictConfig, known: Iterable[str], script: str) -> None:
+    """Refuse top-level keys that nothing reads.
+
+    Raises:
+        ValueError: there are some; the known ones are listed.
+    """
+    unknown = sorted(set(cfg) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{script} reads no config key {unknown}. Its keys are {', '.join(sorted(known))}."
+        )

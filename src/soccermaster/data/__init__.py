@@ -1,0 +1,1 @@
+"""From raw files to batches: datasets, video, augmentation, collation; it knows no tasks."""

@@ -1,0 +1,1 @@
+"""Readers of the public datasets; each gives `Clip`s."""

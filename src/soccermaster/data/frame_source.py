@@ -1,0 +1,144 @@
+"""One interface to read frames from a video, a folder of pictures, or one picture."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from soccermaster.data.images import (
+    IMAGE_SUFFIXES,
+    VideoError,
+    existing_file,
+    image_paths,
+    image_size,
+    read_image,
+)
+from soccermaster.data.video import VideoInfo, checked_indices, iter_frames, probe, read_frames
+
+
+class FrameSource(ABC):
+    """Frames in order, wherever they come from. `len` counts them; iterating reads them all.
+
+    Attributes:
+        info: size and length.
+    """
+
+    info: VideoInfo
+
+    @abstractmethod
+    def read(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None
+    ) -> UInt8[np.ndarray, "T H W 3"]:
+        """The frames with these numbers (from 0), resized to `size` (H, W) if it is given.
+
+        Raises:
+            VideoError: no such frame, or one that does not decode.
+        """
+
+    @abstractmethod
+    def iter(
+        self, size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
+        """All frames: (number from 0, time in seconds, RGB), one in memory at a time.
+
+        Raises:
+            VideoError: a frame does not decode.
+        """
+
+    def __iter__(self) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
+        return self.iter()
+
+    def __len__(self) -> int:
+        return self.info.num_frames
+
+
+class VideoSource(FrameSource):
+    """The frames of a video file."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.info = probe(path)
+
+    def read(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None
+    ) -> UInt8[np.ndarray, "T H W 3"]:
+        """See `FrameSource.read`."""
+        return read_frames(self.info.path, indices, size=size)
+
+    def iter(
+        self, size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
+        """See `FrameSource.iter`."""
+        return iter_frames(self.info.path, size)
+
+
+class ImageSource(FrameSource):
+    """Pictures of one size as frames.
+
+    Args:
+        paths: picture files in order, at least one.
+        fps: how many of them make a second.
+        path: what `info.path` names; the first picture if it is not given.
+    """
+
+    def __init__(self, paths: Sequence[Path], fps: float = 25.0, path: Path | None = None) -> None:
+        self.paths = tuple(paths)
+        height, width = image_size(self.paths[0])
+        self.info = VideoInfo(
+            path=path or self.paths[0],
+            width=width,
+            height=height,
+            fps=fps,
+            duration_s=len(self.paths) / fps,
+            num_frames=len(self.paths),
+        )
+
+    def read(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None
+    ) -> UInt8[np.ndarray, "T H W 3"]:
+        """See `FrameSource.read`."""
+        indices = checked_indices(indices, len(self.paths), self.info.path)
+        height, width = size or (self.info.height, self.info.width)
+        frames = np.empty((len(indices), height, width, 3), np.uint8)
+        for row, index in enumerate(indices):
+            frames[row] = self._read_one(index, size)
+        return frames
+
+    def iter(
+        self, size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
+        """See `FrameSource.iter`."""
+        for index in range(len(self.paths)):
+            yield index, index / self.info.fps, self._read_one(index, size)
+
+    def _read_one(self, index: int, size: tuple[int, int] | None) -> UInt8[np.ndarray, "H W 3"]:
+        height, width = image_size(self.paths[index])
+        if (height, width) != (self.info.height, self.info.width):
+            raise VideoError(
+                f"{self.paths[index]}: expected {self.info.width}x{self.info.height} px as in "
+                f"{self.paths[0].name}, got {width}x{height}. The frames of a folder have one "
+                "size: move this picture elsewhere."
+            )
+        return read_image(self.paths[index], size)
+
+
+def open_source(path: Path | str, fps: float = 25.0) -> FrameSource:
+    """A video file, a folder of pictures (or one with `img1/` inside), or a picture, to read from.
+
+    Args:
+        path: file or folder.
+        fps: frames per second of a folder; a video knows its own.
+
+    Raises:
+        VideoError: nothing there, or nothing that can be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        folder = path / "img1" if (path / "img1").is_dir() else path
+        return ImageSource(image_paths(folder), fps, path)
+    if existing_file(path).suffix.lower() in IMAGE_SUFFIXES:
+        return ImageSource([path], fps)
+    return VideoSource(path)

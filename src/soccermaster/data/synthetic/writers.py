@@ -1,0 +1,356 @@
+"""Synthetic sequences as files in the formats of the real datasets.
+
+`write_gsr` makes a SoccerNet-GSR tree and `write_match_clips` a clip list with its videos, so that
+the readers, the factory and the evaluators run on them as on the real ones. Files and sequences
+get their name when they are complete.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from soccermaster.data.datasets.game_state_file import LABELS_FILE
+from soccermaster.data.datasets.match_clips import clip_list_path, video_folder
+from soccermaster.data.synthetic.dataset import render_sequence
+from soccermaster.data.synthetic.events import ACTS
+from soccermaster.data.video import VideoWriter
+from soccermaster.geometry import Camera, Pitch, visible_polylines
+from soccermaster.structures import Athletes, Clip
+from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS
+
+#: Numbers of the real sequences of each split; synthetic ones take the first of them.
+GSR_CLIP_NUMBERS: dict[str, tuple[int, ...]] = {
+    "train": (*range(60, 78), *range(97, 116), *range(151, 171)),
+    "valid": (*range(21, 60), *range(78, 97)),
+    "test": (*range(116, 151), *range(187, 201)),
+}
+
+_SPLIT_DIGIT = {"train": 1, "valid": 2, "test": 3}
+_CATEGORIES = {"player": 1, "goalkeeper": 2, "referee": 3, "ball": 4, "pitch": 5, "other": 7}
+_CLIPS_PER_MATCH = 8
+_TEAM_NAMES = ("Ashford", "Brightwell", "Carrow", "Denholm", "Eastmere", "Fairhaven", "Greystone")
+_SURNAMES = ("Adler", "Bellamy", "Costa", "Dubois", "Eriksen", "Falk", "Garcia", "Horvat", "Ivers")
+
+
+def write_gsr(
+    output: Path | str,
+    split: str,
+    clip_ids: Sequence[str],
+    *,
+    seed: int = 0,
+    num_frames: int = 30,
+    fps: int = 25,
+    image_size: tuple[int, int] = (360, 640),
+    overwrite: bool = False,
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> list[Path]:
+    """Writes synthetic sequences as a SoccerNet-GSR tree, `output/SoccerNetGS/{split}/SNGS-xxx`.
+
+    Args:
+        output: folder for the tree.
+        split: "train", "valid" or "test".
+        clip_ids: three digits each, such as "060"; `gsr_clip_ids` gives the usual ones.
+        seed: same seed, same sequences.
+        num_frames: per sequence; real ones have 750.
+        fps: frames per second; real ones have 25.
+        image_size: (H, W); real ones have (1080, 1920).
+        overwrite: replace sequences that are there.
+        progress: goes around the loop over `clip_ids`, to show how far it is.
+
+    Returns:
+        The sequence folders.
+
+    Raises:
+        FileExistsError: a sequence is there and `overwrite` is False; nothing was written then.
+    """
+    folder = Path(output) / "SoccerNetGS" / split
+    folders = [folder / f"SNGS-{clip_id}" for clip_id in clip_ids]
+    _refuse_existing(folders, overwrite)
+    for clip_id in progress(clip_ids):
+        clip = render_sequence(
+            _derived_seed(seed, "gsr", split, clip_id), num_frames, fps, image_size
+        )
+        write_gsr_sequence(folder / f"SNGS-{clip_id}", clip, split, fps)
+    return folders
+
+
+def write_gsr_sequence(folder: Path | str, clip: Clip, split: str, fps: int) -> None:
+    """Writes one clip with athletes and cameras as a sequence folder, replacing what is there.
+
+    Args:
+        folder: ends in `SNGS-` and three digits.
+        clip: the frames are numbered from 1.
+        split: for the first digit of the image ids.
+        fps: frames per second.
+    """
+    folder = Path(folder)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        (partial / "img1").mkdir(parents=True)
+        for number, frame in enumerate(clip.frames, start=1):
+            _write_image(partial / f"img1/{number:06d}.jpg", frame)
+        labels = _gsr_labels(clip, folder.name, split, fps)
+        (partial / LABELS_FILE).write_text(json.dumps(labels), encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def gsr_clip_ids(split: str, count: int) -> list[str]:
+    """The first `count` clip ids of a split of SoccerNet-GSR.
+
+    Raises:
+        ValueError: an unknown split, or more clips than the split has.
+    """
+    numbers = GSR_CLIP_NUMBERS.get(split, ())
+    if count > len(numbers):
+        raise ValueError(
+            f"expected at most {len(numbers)} sequences in split {split!r} "
+            f"(of {', '.join(GSR_CLIP_NUMBERS)}), got {count}. Ask for fewer, longer ones."
+        )
+    return [f"{number:03d}" for number in numbers[:count]]
+
+
+def write_match_clips(
+    output: Path | str,
+    source: str,
+    split: str,
+    count: int,
+    *,
+    events: Sequence[str] | None = None,
+    seed: int = 0,
+    duration_s: float = 30.0,
+    fps: int = 3,
+    image_size: tuple[int, int] = (360, 640),
+    overwrite: bool = False,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> Path:
+    """Writes synthetic event clips as a clip list with mp4 files.
+
+    Args:
+        output: folder for `video_clip_json` and `video_clip`.
+        source: a source of `MatchClips`; "SoccerNet-v2" has no comments.
+        split: "train", "valid" or "test".
+        count: number of clips.
+        events: their classes, in turns; None takes all that can be acted out.
+        seed: same seed, same clips.
+        duration_s: length of each clip.
+        fps: frames per second; real clips have 25.
+        image_size: (H, W).
+        overwrite: replace a list that is there.
+        progress: goes around the loop over the clips, to show how far it is.
+
+    Returns:
+        The list.
+
+    Raises:
+        FileExistsError: the list is there and `overwrite` is False; nothing was written then.
+    """
+    output, events = Path(output), tuple(events or ACTS)
+    list_path = clip_list_path(output, source, split)
+    _refuse_existing([list_path], overwrite)
+    videos = video_folder(output, source, split)
+    records = []
+    for index in progress(range(count)):
+        rng = np.random.default_rng(_derived_seed(seed, source, split, str(index)))
+        clip = render_sequence(
+            int(rng.integers(2**31)),
+            round(duration_s * fps),
+            fps,
+            image_size,
+            event=events[index % len(events)],
+        )
+        name, teams = _match_video(index, split)
+        with VideoWriter(videos / name, fps, image_size) as writer:
+            for frame in clip.frames:
+                writer.write(frame)
+        record = {"video": name, "caption": clip.annotations.event}
+        if source != "SoccerNet-v2":
+            record["comments_text"] = _with_names(clip.annotations.text or "", teams, rng)
+            record["comments_text_anonymized"] = clip.annotations.text or ""
+        records.append(record)
+    list_path.parent.mkdir(parents=True, exist_ok=True)
+    partial = list_path.with_name(f".{list_path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
+    partial.replace(list_path)
+    return list_path
+
+
+def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise FileExistsError(
+            f"{existing[0]}: expected nothing there, got {len(existing)} of the results already. "
+            "Pass overwrite=True, or name another folder."
+        )
+
+
+def _derived_seed(seed: int, *names: str) -> int:
+    """A seed of its own for each sequence, the same in every run."""
+    return int(
+        np.random.SeedSequence([seed, zlib.crc32("/".join(names).encode())]).generate_state(1)[0]
+    )
+
+
+def _write_image(path: Path, frame: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        raise OSError(f"{path}: expected to write a picture there, but could not. Check the disk.")
+
+
+def _gsr_labels(clip: Clip, name: str, split: str, fps: int) -> dict[str, Any]:
+    athletes, cameras = clip.annotations.athletes, clip.annotations.cameras
+    if athletes is None or cameras is None:
+        raise ValueError(
+            f"expected a clip with athletes and cameras, got {clip.clip_id!r} without. "
+            "Take one from render_sequence."
+        )
+    num_frames, height, width = clip.frames.shape[:3]
+    camera = Camera(cameras.K, cameras.R, cameras.position_m, (width, height))
+    number = name.removeprefix("SNGS-")
+    image_ids = [f"{_SPLIT_DIGIT[split]}{number}{t:06d}" for t in range(1, num_frames + 1)]
+    objects = [_gsr_object(athletes, row, image_ids, camera) for row in range(len(athletes))]
+    pitches = [_gsr_pitch(camera[t], image_ids[t]) for t in range(num_frames)]
+    annotations = [
+        {"id": str(i), **annotation} for i, annotation in enumerate(objects + pitches, start=1)
+    ]
+    info = {
+        "version": "1.3",
+        "game_id": "0",
+        "id": number,
+        "num_tracklets": str(len(np.unique(athletes.track_ids))),
+        "action_position": "0",
+        "action_class": clip.annotations.event or "",
+        "visibility": "visible",
+        "game_time_start": "1 - 00:00",
+        "game_time_stop": f"1 - 00:{math.ceil(num_frames / fps):02d}",
+        "clip_start": "0",
+        "clip_stop": str(round(1000 * num_frames / fps)),
+        "name": name,
+        "im_dir": "img1",
+        "frame_rate": fps,
+        "seq_length": num_frames,
+        "im_ext": ".jpg",
+    }
+    images = [
+        {
+            "is_labeled": True,
+            "image_id": image_id,
+            "file_name": f"{t:06d}.jpg",
+            "height": height,
+            "width": width,
+            "has_labeled_person": True,
+            "has_labeled_pitch": True,
+            "has_labeled_camera": True,
+            "ignore_regions_y": [],
+            "ignore_regions_x": [],
+        }
+        for t, image_id in enumerate(image_ids, start=1)
+    ]
+    categories = [
+        {"id": i, "name": name, "supercategory": "pitch" if name == "pitch" else "object"}
+        for name, i in _CATEGORIES.items()
+    ]
+    return {
+        "info": info,
+        "images": images,
+        "annotations": annotations,
+        "categories": categories,
+    }
+
+
+def _gsr_object(
+    athletes: Athletes, row: int, image_ids: list[str], camera: Camera
+) -> dict[str, Any]:
+    role = ROLES[athletes.roles[row]]
+    number, team = int(athletes.numbers[row]), int(athletes.teams[row])
+    x0, y0, x1, y1 = (round(float(v), 3) for v in athletes.boxes_xyxy_px[row])
+    frame = int(athletes.frame[row])
+    bottom_m = camera[frame].unproject_to_ground(np.array([[x0, y1], [x1, y1]]))
+    bbox_pitch = _bbox_pitch(bottom_m[0], bottom_m[1], athletes.positions_m[row])
+    return {
+        "image_id": image_ids[frame],
+        "track_id": int(athletes.track_ids[row]),
+        "supercategory": "object",
+        "category_id": _CATEGORIES[role],
+        "attributes": {
+            "role": role,
+            "jersey": str(number) if 0 <= number < NO_NUMBER else None,
+            "team": TEAMS[team] if team >= 0 else None,
+        },
+        "bbox_image": {
+            "x": x0,
+            "y": y0,
+            "x_center": round((x0 + x1) / 2, 3),
+            "y_center": round((y0 + y1) / 2, 3),
+            "w": round(x1 - x0, 3),
+            "h": round(y1 - y0, 3),
+        },
+        "bbox_pitch": bbox_pitch,
+        "bbox_pitch_raw": bbox_pitch,
+    }
+
+
+def _bbox_pitch(
+    left_m: np.ndarray, right_m: np.ndarray, middle_m: np.ndarray
+) -> dict[str, float] | None:
+    points = {"left": left_m, "right": right_m, "middle": middle_m}
+    if not all(np.isfinite(point).all() for point in points.values()):
+        return None
+    return {
+        f"{axis}_bottom_{name}": round(float(point[i]), 4)
+        for name, point in points.items()
+        for i, axis in enumerate("xy")
+    }
+
+
+def _gsr_pitch(camera: Camera, image_id: str) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "supercategory": "pitch",
+        "category_id": _CATEGORIES["pitch"],
+        "lines": {
+            name: [
+                {"x": round(float(x), 6), "y": round(float(y), 6)}
+                for x, y in points_px / camera.image_size
+            ]
+            for name, points_px in visible_polylines(camera, Pitch("exact")).items()
+        },
+    }
+
+
+def _match_video(index: int, split: str) -> tuple[str, tuple[str, str]]:
+    """Path of a clip below the videos, and the teams of its match."""
+    match, within = divmod(index, _CLIPS_PER_MATCH)
+    # Matches of different splits are different matches.
+    first_day = {"train": 1, "valid": 11, "test": 21}[split]
+    home = _TEAM_NAMES[match % len(_TEAM_NAMES)]
+    away = _TEAM_NAMES[(match + 1 + match // 7 % 6) % len(_TEAM_NAMES)]
+    year, day = 2000 + match // 10, first_day + match % 10
+    name = f"synthetic_league_{year}-{year + 1}/{year}-08-{day:02d} - 18-00 {home} 1 - 0 {away}"
+    half, minute = 1 + 2 * within // _CLIPS_PER_MATCH, 5 * within % 45
+    return f"{name}/{half}_{minute:02d}_{(7 * index) % 60:02d}.mp4", (home, away)
+
+
+def _with_names(text: str, teams: tuple[str, str], rng: np.random.Generator) -> str:
+    """The comment with invented names in place of the brackets."""
+    for bracket, names in (
+        ("[PLAYER]", _SURNAMES),
+        ("[TEAM]", teams),
+        ("[COACH]", _SURNAMES),
+        ("[REFEREE]", _SURNAMES),
+    ):
+        while bracket in text:
+            text = text.replace(bracket, names[int(rng.integers(len(names)))], 1)
+    return text

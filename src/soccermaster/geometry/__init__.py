@@ -1,0 +1,28 @@
+"""Pitch, camera and homography in numpy, scipy and OpenCV; no torch, no networks."""
+
+from soccermaster.geometry.camera import Camera
+from soccermaster.geometry.homography import apply_homography, estimate_homography
+from soccermaster.geometry.intersections import (
+    clip_segments,
+    keypoints_from_polylines,
+    segments_from_polylines,
+    visible_keypoints,
+    visible_polylines,
+    visible_segments,
+)
+from soccermaster.geometry.pitch import GOAL_TOPS, LINE_CROSSINGS, Pitch
+
+__all__ = [
+    "GOAL_TOPS",
+    "LINE_CROSSINGS",
+    "Camera",
+    "Pitch",
+    "apply_homography",
+    "clip_segments",
+    "estimate_homography",
+    "keypoints_from_polylines",
+    "segments_from_polylines",
+    "visible_keypoints",
+    "visible_polylines",
+    "visible_segments",
+]

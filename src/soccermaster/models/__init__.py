@@ -1,0 +1,1 @@
+"""Networks without soccer knowledge: encoder, text tower, decoders."""

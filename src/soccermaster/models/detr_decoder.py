@@ -1,0 +1,225 @@
+"""A Deformable-DETR-style decoder: learned queries look at feature maps and become objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from soccermaster.ops.deformable_attention import deformable_attention
+
+
+class DetrDecoder(nn.Module):
+    """Feature map (b, D, h, w) -> one embedding and one box per query and layer.
+
+    With several layers the boxes are refined: each layer predicts an offset to the (detached) box
+    centre of the layer before.
+
+    Args:
+        embed_dim: D of the feature map.
+        hidden_dim: C, width of the queries.
+        num_queries: Q.
+        num_layers, num_heads, num_points, ffn_dim: of the decoder; the paper has 1, 1, 4, 1024.
+        query_init: "learned" derives the reference points from the query embedding (the paper);
+            "grid" starts them on a regular grid, which finds many small people sooner.
+
+    Source: Zhu et al., Deformable DETR, ICLR 2021, without its encoder.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        hidden_dim: int = 256,
+        num_queries: int = 300,
+        num_layers: int = 1,
+        num_heads: int = 1,
+        num_points: int = 4,
+        ffn_dim: int = 1024,
+        query_init: Literal["learned", "grid"] = "learned",
+    ) -> None:
+        super().__init__()
+        self.project = nn.Sequential(
+            nn.Conv2d(embed_dim, hidden_dim, 1), nn.GroupNorm(min(32, hidden_dim // 4), hidden_dim)
+        )
+        self.query_position = nn.Parameter(torch.randn(num_queries, hidden_dim))
+        self.query_content = nn.Parameter(torch.randn(num_queries, hidden_dim))
+        self.reference = nn.Linear(hidden_dim, 2)
+        self.layers = nn.ModuleList(
+            DecoderLayer(hidden_dim, num_heads, num_points, ffn_dim) for _ in range(num_layers)
+        )
+        self.box = BoxHead(hidden_dim)
+        nn.init.xavier_uniform_(self.project[0].weight)
+        nn.init.zeros_(self.project[0].bias)
+        nn.init.xavier_uniform_(self.reference.weight)
+        nn.init.zeros_(self.reference.bias)
+        self.grid_reference: nn.Parameter | None = None
+        if query_init == "grid":
+            self.grid_reference = nn.Parameter(inverse_sigmoid(_grid_points(num_queries)))
+            with torch.no_grad():
+                self.query_content.mul_(0.02)
+                self.query_position.copy_(sine_embedding(_grid_points(num_queries), hidden_dim))
+        elif query_init != "learned":
+            raise ValueError(f"expected query_init 'learned' or 'grid', got '{query_init}'")
+
+    def forward(
+        self, feature_map: Float[Tensor, "b D h w"]
+    ) -> tuple[Float[Tensor, "layers b Q C"], Float[Tensor, "layers b Q 4"]]:
+        """Query embeddings and boxes (cxcywh in [0, 1]) after each layer."""
+        values = self.project(feature_map)
+        grid = (values.shape[-2], values.shape[-1])
+        memory = rearrange(values, "b C h w -> b (h w) C")
+        batch = len(memory)
+        position = repeat(self.query_position, "Q C -> b Q C", b=batch)
+        queries = repeat(self.query_content, "Q C -> b Q C", b=batch)
+        if self.grid_reference is None:
+            reference = self.reference(position).sigmoid()
+        else:
+            reference = repeat(self.grid_reference.sigmoid(), "Q xy -> b Q xy", b=batch)
+        embeddings, boxes = [], []
+        for layer in self.layers:
+            queries = layer(queries, position, reference, memory, [grid])
+            box = self.box(queries, reference)
+            embeddings.append(queries)
+            boxes.append(box)
+            reference = box[..., :2].detach()
+        return torch.stack(embeddings), torch.stack(boxes)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention among queries, deformable attention to the map, MLP; post-norm."""
+
+    def __init__(self, hidden_dim: int, num_heads: int, num_points: int, ffn_dim: int) -> None:
+        super().__init__()
+        self.self_attention = nn.MultiheadAttention(hidden_dim, num_heads, batch_first=True)
+        self.norm_self = nn.LayerNorm(hidden_dim)
+        self.cross_attention = DeformableAttention(hidden_dim, num_heads, num_points)
+        self.norm_cross = nn.LayerNorm(hidden_dim)
+        self.linear1 = nn.Linear(hidden_dim, ffn_dim)
+        self.linear2 = nn.Linear(ffn_dim, hidden_dim)
+        self.norm_ffn = nn.LayerNorm(hidden_dim)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "b Q C"],
+        position: Float[Tensor, "b Q C"],
+        reference: Float[Tensor, "b Q 2"],
+        memory: Float[Tensor, "b n C"],
+        grids: Sequence[tuple[int, int]],
+    ) -> Float[Tensor, "b Q C"]:
+        """One round; `reference` is (x, y) in fractions of the map."""
+        with_position = queries + position
+        attended, _ = self.self_attention(with_position, with_position, queries, need_weights=False)
+        queries = self.norm_self(queries + attended)
+        looked_up = self.cross_attention(queries + position, reference, memory, grids)
+        queries = self.norm_cross(queries + looked_up)
+        return self.norm_ffn(queries + self.linear2(F.relu(self.linear1(queries))))
+
+
+class DeformableAttention(nn.Module):
+    """Each query samples a few points around its reference point from each level."""
+
+    def __init__(
+        self, hidden_dim: int, num_heads: int, num_points: int, num_levels: int = 1
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.num_points, self.num_levels = num_heads, num_points, num_levels
+        samples = num_heads * num_levels * num_points
+        self.offsets = nn.Linear(hidden_dim, 2 * samples)
+        self.weights = nn.Linear(hidden_dim, samples)
+        self.values = nn.Linear(hidden_dim, hidden_dim)
+        self.out = nn.Linear(hidden_dim, hidden_dim)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        # heads look into different directions, points at growing distances
+        angles = torch.arange(self.num_heads) * (2 * math.pi / self.num_heads)
+        direction = torch.stack([angles.cos(), angles.sin()], dim=-1)
+        direction = direction / direction.abs().amax(-1, keepdim=True)
+        steps = torch.arange(1, self.num_points + 1)
+        bias = direction[:, None, None] * steps[None, None, :, None]
+        bias = bias.expand(-1, self.num_levels, -1, -1)
+        with torch.no_grad():
+            nn.init.zeros_(self.offsets.weight)
+            self.offsets.bias.copy_(bias.flatten())
+            nn.init.zeros_(self.weights.weight)
+            nn.init.zeros_(self.weights.bias)
+            for linear in (self.values, self.out):
+                nn.init.xavier_uniform_(linear.weight)
+                nn.init.zeros_(linear.bias)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "b Q C"],
+        reference: Float[Tensor, "b Q 2"],
+        memory: Float[Tensor, "b n C"],
+        grids: Sequence[tuple[int, int]],
+    ) -> Float[Tensor, "b Q C"]:
+        """Sample and mix; offsets are in cells of each level."""
+        shape = {"heads": self.num_heads, "levels": self.num_levels, "points": self.num_points}
+        pattern = "b Q (heads levels points xy) -> b Q heads levels points xy"
+        offsets = rearrange(self.offsets(queries), pattern, xy=2, **shape)
+        sizes = queries.new_tensor([[w, h] for h, w in grids])[:, None]  # (levels, 1, xy)
+        locations = reference[:, :, None, None, None] + offsets / sizes
+        pattern = "b Q (heads samples) -> b Q heads samples"
+        weights = rearrange(self.weights(queries), pattern, heads=self.num_heads).softmax(-1)
+        weights = rearrange(
+            weights, "b Q heads (levels points) -> b Q heads levels points", levels=self.num_levels
+        )
+        values = rearrange(
+            self.values(memory), "b n (heads c) -> b n heads c", heads=self.num_heads
+        )
+        return self.out(deformable_attention(values, grids, locations, weights))
+
+
+class BoxHead(nn.Module):
+    """Three-layer MLP whose centre output is an offset to the reference point."""
+
+    def __init__(self, hidden_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Linear(hidden_dim, out) for out in (hidden_dim, hidden_dim, 4)
+        )
+        nn.init.zeros_(self.layers[-1].weight)
+        with torch.no_grad():
+            self.layers[-1].bias.copy_(torch.tensor([0.0, 0.0, -2.0, -2.0]))
+
+    def forward(
+        self, queries: Float[Tensor, "b Q C"], reference: Float[Tensor, "b Q 2"]
+    ) -> Float[Tensor, "b Q 4"]:
+        """Boxes (cxcywh) in [0, 1]."""
+        x = F.relu(self.layers[1](F.relu(self.layers[0](queries))))
+        raw = self.layers[2](x)
+        centre = raw[..., :2] + inverse_sigmoid(reference)
+        return torch.cat([centre, raw[..., 2:]], dim=-1).sigmoid()
+
+
+def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """logit(x), with both x and 1 - x kept above eps."""
+    x = x.clamp(0, 1)
+    return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
+
+
+def sine_embedding(points: Float[Tensor, "Q 2"], dim: int) -> Float[Tensor, "Q dim"]:
+    """Sine and cosine of (x, y) in [0, 1] at `dim / 4` frequencies each."""
+    frequencies = 2 * math.pi * 2.0 ** torch.linspace(0, 6, dim // 4)
+    phase = points[..., None] * frequencies  # (Q, xy, dim/4)
+    waves = torch.cat([phase.sin(), phase.cos()], dim=-1)
+    return rearrange(waves, "Q xy c -> Q (xy c)")
+
+
+def _grid_points(num_queries: int) -> Float[Tensor, "Q 2"]:
+    """About 16:9 cells, then as many of their centres as there are queries, spread evenly."""
+    rows = max(1, round(math.sqrt(num_queries * 9 / 16)))
+    columns = math.ceil(num_queries / rows)
+    y, x = torch.meshgrid(
+        (torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij"
+    )
+    points = torch.stack([x, y], dim=-1).reshape(-1, 2)
+    keep = torch.linspace(0, len(points) - 1, num_queries).round().long()
+    return points[keep]

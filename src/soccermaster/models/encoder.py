@@ -1,0 +1,177 @@
+"""The video encoder: a SigLIP-style ViT whose last blocks also attend over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from soccermaster.models.layers import AttentionPooling, Block, TemporalAttention
+from soccermaster.structures import Features
+
+OUTPUTS = frozenset({"patches", "frames"})
+
+
+class VideoEncoder(nn.Module):
+    """images (B, T, 3, H, W) in [-1, 1] -> Features.
+
+    The first `depth - temporal_depth` blocks see each frame by itself; their state is `patches`.
+    A learned frame embedding is added, the last `temporal_depth` blocks attend over time and then
+    over space, and attention pooling gives `frames`, one vector per frame.
+
+    Any T from 1 up, any H and W divisible by the patch size: the position embedding is resampled
+    (bicubic), the frame embedding is sliced or, beyond `num_frames`, resampled (linear).
+
+    Args:
+        image_size: (H, W) that the position embedding is stored for.
+        patch_size: side of a square patch in pixels.
+        embed_dim: D, width of the tokens.
+        depth: number of blocks.
+        temporal_depth: how many of them, the last ones, attend over time.
+        num_heads: of spatial, temporal and pooling attention.
+        mlp_dim: hidden width of the MLPs; 4 * embed_dim when None.
+        num_frames: frames that the frame embedding is stored for.
+        activation_checkpointing: recompute the blocks in the backward pass to save memory.
+
+    Source: SoccerMaster (CVPR 2026), section on the encoder; SigLIP 2 for the blocks.
+    """
+
+    def __init__(
+        self,
+        image_size: tuple[int, int],
+        patch_size: int,
+        embed_dim: int,
+        depth: int,
+        temporal_depth: int,
+        num_heads: int,
+        mlp_dim: int | None = None,
+        num_frames: int = 30,
+        activation_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= temporal_depth <= depth:
+            raise ValueError(
+                f"expected 0 <= temporal_depth <= {depth} (depth), got {temporal_depth}"
+            )
+        mlp_dim = 4 * embed_dim if mlp_dim is None else mlp_dim
+        self.patch_size = patch_size
+        self.embed_dim = embed_dim
+        self.num_frames = num_frames
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+        self.activation_checkpointing = activation_checkpointing
+        self.grid = self.grid_of(*self.image_size)
+
+        self.patch_embedding = nn.Conv2d(3, embed_dim, patch_size, stride=patch_size)
+        self.position_embedding = nn.Parameter(
+            torch.randn(self.grid[0] * self.grid[1], embed_dim) * 0.02
+        )
+        self.frame_embedding = nn.Parameter(torch.zeros(num_frames, embed_dim))
+        self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_dim) for _ in range(depth))
+        self.temporal = nn.ModuleList(
+            TemporalAttention(embed_dim, num_heads) for _ in range(temporal_depth)
+        )
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.pool = AttentionPooling(embed_dim, num_heads, mlp_dim)
+
+    def grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) in patches of an image.
+
+        Raises:
+            ValueError: a side is not a multiple of the patch size.
+        """
+        if height % self.patch_size or width % self.patch_size or not height or not width:
+            raise ValueError(
+                f"expected image sides that are multiples of the patch size {self.patch_size}, "
+                f"got {height}x{width} (height x width). Resize the images, for example to "
+                f"{max(1, round(height / self.patch_size)) * self.patch_size}x"
+                f"{max(1, round(width / self.patch_size)) * self.patch_size}."
+            )
+        return height // self.patch_size, width // self.patch_size
+
+    def forward(
+        self,
+        images: Float[Tensor, "B T 3 H W"],
+        outputs: Collection[str] = OUTPUTS,
+        frame_mask: Bool[Tensor, "B T"] | None = None,
+    ) -> Features:
+        """Encode clips.
+
+        Args:
+            images: RGB in [-1, 1].
+            outputs: which of "patches" and "frames" to compute. Without "frames" the temporal
+                blocks, the last norm and the pooling are not run.
+            frame_mask: False for padding frames, which are not attended to over time.
+
+        Raises:
+            ValueError: wrong shape, size, type or output name.
+        """
+        if images.ndim != 5 or images.shape[2] != 3:
+            raise ValueError(
+                f"expected images (B, T, 3, H, W), got {tuple(images.shape)}. A single frame is "
+                "images[None, None]."
+            )
+        if not images.is_floating_point():
+            raise ValueError(
+                f"expected float images in [-1, 1], got {images.dtype}. "
+                "Use soccermaster.models.encoder.normalize_images on uint8 images."
+            )
+        unknown = set(outputs) - OUTPUTS
+        if unknown:
+            raise ValueError(f"expected outputs among {sorted(OUTPUTS)}, got {sorted(unknown)}")
+
+        clips, frames = images.shape[:2]
+        grid = self.grid_of(*images.shape[-2:])
+        spatial = len(self.blocks) - len(self.temporal)
+
+        flat = rearrange(images, "B T C H W -> (B T) C H W")
+        tokens = rearrange(self.patch_embedding(flat), "b D h w -> b (h w) D")
+        tokens = tokens + self._positions(grid)
+        for block in self.blocks[:spatial]:
+            tokens = self._run(block, tokens)
+        patches = (
+            rearrange(tokens, "(B T) N D -> B T N D", B=clips) if "patches" in outputs else None
+        )
+        if "frames" not in outputs:
+            return Features(grid=grid, patches=patches, frame_mask=frame_mask)
+
+        tokens = rearrange(tokens, "(B T) N D -> B T N D", B=clips)
+        tokens = tokens + self._frame_positions(frames)[:, None]
+        for temporal, block in zip(self.temporal, self.blocks[spatial:], strict=True):
+            tokens = self._run(temporal, tokens, frame_mask)
+            tokens = rearrange(tokens, "B T N D -> (B T) N D")
+            tokens = self._run(block, tokens)
+            tokens = rearrange(tokens, "(B T) N D -> B T N D", B=clips)
+        tokens = rearrange(tokens, "B T N D -> (B T) N D")
+        pooled = self.pool(self.norm(tokens))
+        pooled = rearrange(pooled, "(B T) D -> B T D", B=clips)
+        return Features(grid=grid, patches=patches, frames=pooled, frame_mask=frame_mask)
+
+    def _run(self, module: Callable[..., Tensor], *args: Any) -> Tensor:
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return checkpoint(module, *args, use_reentrant=False)
+        return module(*args)
+
+    def _positions(self, grid: tuple[int, int]) -> Float[Tensor, "N D"]:
+        if grid == self.grid:
+            return self.position_embedding
+        stored = rearrange(self.position_embedding, "(h w) D -> 1 D h w", h=self.grid[0])
+        resized = F.interpolate(stored, size=grid, mode="bicubic", align_corners=False)
+        return rearrange(resized, "1 D h w -> (h w) D")
+
+    def _frame_positions(self, frames: int) -> Float[Tensor, "T D"]:
+        if frames <= self.num_frames:
+            return self.frame_embedding[:frames]
+        stored = rearrange(self.frame_embedding, "T D -> 1 D T")
+        resized = F.interpolate(stored, size=frames, mode="linear", align_corners=True)
+        return rearrange(resized, "1 D T -> T D")
+
+
+def normalize_images(images: Tensor) -> Tensor:
+    """uint8 RGB 0..255 -> float32 in [-1, 1]; float images are returned as they are."""
+    return images if images.is_floating_point() else images.float() / 127.5 - 1.0

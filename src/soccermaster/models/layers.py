@@ -1,0 +1,124 @@
+"""The small parts that the networks are made of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused q, k, v projection.
+
+    Tokens (b, n, D) -> (b, n, D). Where `mask` (b, n) is False a token is not attended to.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
+        super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError(
+                f"expected embed_dim divisible by num_heads, got {embed_dim} and {num_heads}"
+            )
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
+        self.out = nn.Linear(embed_dim, embed_dim)
+
+    def forward(
+        self, tokens: Float[Tensor, "b n D"], mask: Bool[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n D"]:
+        """Attend; see the class."""
+        q, k, v = rearrange(
+            self.qkv(tokens),
+            "b n (three heads c) -> three b heads n c",
+            three=3,
+            heads=self.num_heads,
+        )
+        attn_mask = None if mask is None else mask[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+        return self.out(rearrange(mixed, "b heads n c -> b n (heads c)"))
+
+
+class MLP(nn.Module):
+    """Linear, tanh-approximated GELU, linear."""
+
+    def __init__(self, embed_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(embed_dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, embed_dim)
+
+    def forward(self, x: Float[Tensor, "*b D"]) -> Float[Tensor, "*b D"]:
+        """Apply to the last axis."""
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block, as SigLIP has it: attention and MLP, each with a residual."""
+
+    def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.attention = Attention(embed_dim, num_heads)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.mlp = MLP(embed_dim, mlp_dim)
+
+    def forward(self, tokens: Float[Tensor, "b n D"]) -> Float[Tensor, "b n D"]:
+        """Transform the tokens; every token attends to all others of its sequence."""
+        tokens = tokens + self.attention(self.norm1(tokens))
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class TemporalAttention(nn.Module):
+    """Every patch attends to itself over time, behind a gate that starts closed.
+
+    x + tanh(gate) * FC(attention(norm(x))). With the gate at 0 the sub-block is the identity, so a
+    pretrained image encoder is unchanged at the start.
+    Source: SoccerMaster, after Bertasius et al., TimeSformer, ICML 2021 (divided attention).
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-5)
+        self.attention = Attention(embed_dim, num_heads)
+        self.fc = nn.Linear(embed_dim, embed_dim)
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self, tokens: Float[Tensor, "B T N D"], frame_mask: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T N D"]:
+        """Mix over T; frames whose mask is False are not attended to."""
+        clips, _, patches, _ = tokens.shape
+        series = rearrange(tokens, "B T N D -> (B N) T D")
+        mask = None if frame_mask is None else frame_mask.repeat_interleave(patches, dim=0)
+        mixed = self.fc(self.attention(self.norm(series), mask))
+        mixed = rearrange(mixed, "(B N) T D -> B T N D", B=clips)
+        return tokens + torch.tanh(self.gate) * mixed
+
+
+class AttentionPooling(nn.Module):
+    """A learned probe attends to all tokens (the MAP head of SigLIP): (b, n, D) -> (b, D)."""
+
+    def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.probe = nn.Parameter(torch.randn(1, 1, embed_dim) * 0.02)
+        self.query = nn.Linear(embed_dim, embed_dim)
+        self.key_value = nn.Linear(embed_dim, 2 * embed_dim)
+        self.out = nn.Linear(embed_dim, embed_dim)
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.mlp = MLP(embed_dim, mlp_dim)
+
+    def forward(self, tokens: Float[Tensor, "b n D"]) -> Float[Tensor, "b D"]:
+        """Pool; the residual of the MLP is the attention output, not the probe."""
+        query = self.query(self.probe).expand(len(tokens), -1, -1)
+        q = rearrange(query, "b n (heads c) -> b heads n c", heads=self.num_heads)
+        k, v = rearrange(
+            self.key_value(tokens),
+            "b n (two heads c) -> two b heads n c",
+            two=2,
+            heads=self.num_heads,
+        )
+        pooled = F.scaled_dot_product_attention(q, k, v)
+        pooled = self.out(rearrange(pooled, "b heads 1 c -> b (heads c)"))
+        return pooled + self.mlp(self.norm(pooled))

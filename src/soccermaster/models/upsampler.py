@@ -1,0 +1,53 @@
+"""From patch features to dense maps at eight times their resolution."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class PixelShuffleUpsampler(nn.Module):
+    """Three stages, each doubling the resolution: (b, D, h, w) -> (b, out_channels, 8h, 8w).
+
+    A stage is conv, PixelShuffle, norm, ReLU, conv, norm, ReLU; a last convolution gives logits.
+
+    Args:
+        embed_dim: D of the patch features.
+        out_channels: channels of the maps.
+        channels: width of each stage after the shuffle.
+
+    Source: the heatmap heads of SoccerMaster (CVPR 2026); PixelShuffle: Shi et al., CVPR 2016.
+    """
+
+    def __init__(
+        self, embed_dim: int, out_channels: int, channels: tuple[int, int, int] = (192, 96, 48)
+    ) -> None:
+        super().__init__()
+        stages = []
+        width = embed_dim
+        for i, stage_width in enumerate(channels):
+            out = out_channels if i == len(channels) - 1 else stage_width
+            stages.append(
+                nn.Sequential(
+                    nn.Conv2d(width, 4 * stage_width, 3, padding=1),
+                    nn.PixelShuffle(2),
+                    nn.BatchNorm2d(stage_width),
+                    nn.ReLU(inplace=True),
+                    nn.Conv2d(stage_width, out, 3, padding=1),
+                    nn.BatchNorm2d(out),
+                    nn.ReLU(inplace=True),
+                )
+            )
+            width = out
+        self.stages = nn.ModuleList(stages)
+        self.logits = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+
+    def forward(self, features: Float[Tensor, "b D h w"]) -> Float[Tensor, "b C 8h 8w"]:
+        """Logits of the dense maps."""
+        for stage in self.stages:
+            features = stage(features)
+        return self.logits(features)

@@ -1,0 +1,164 @@
+"""Checkpoints on disk: a folder with `config.json` and `model.safetensors`, read strictly."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+FORMAT_VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, damaged, or does not fit the model."""
+
+
+def write_checkpoint(
+    directory: Path | str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Path:
+    """Write a checkpoint folder; a reader sees the old one or the new one, never half of one.
+
+    The folder is written beside its place and renamed.
+
+    Args:
+        directory: of the checkpoint; replaced when it is a checkpoint already.
+        config: what is needed to build the model again, JSON values alone.
+        tensors: its state.
+
+    Raises:
+        CheckpointError: `directory` exists and is something else.
+    """
+    directory = Path(directory)
+    if directory.exists() and any(directory.iterdir()) and not (directory / CONFIG_NAME).is_file():
+        raise CheckpointError(
+            f"expected a new folder or an older checkpoint at {directory}, got a folder without "
+            f"{CONFIG_NAME}. Choose another place; nothing was written."
+        )
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    fresh = directory.with_name(f".{directory.name}.writing-{os.getpid()}")
+    old = directory.with_name(f".{directory.name}.old-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        text = json.dumps({"format_version": FORMAT_VERSION, **config}, indent=2, allow_nan=False)
+        (fresh / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
+        on_cpu = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        save_file(on_cpu, fresh / WEIGHTS_NAME, metadata={"format": "pt"})
+        if directory.exists():
+            directory.rename(old)
+        fresh.rename(directory)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return directory
+
+
+def find_checkpoint(path: Path | str) -> Path:
+    """The checkpoint folder at `path`, which may also be the run folder around it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = Path(path)
+    for candidate in (path, path / "checkpoint"):
+        if (candidate / CONFIG_NAME).is_file() and (candidate / WEIGHTS_NAME).is_file():
+            return candidate
+    found = f"has {_listing(path)}" if path.is_dir() else "does not exist"
+    raise CheckpointError(
+        f"expected a checkpoint folder with {CONFIG_NAME} and {WEIGHTS_NAME} (or a run folder that "
+        f"holds one as 'checkpoint'), but {path} {found}. Train one with scripts/train.py, or give "
+        "the folder that paths.output named."
+    )
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The configuration of a checkpoint folder.
+
+    Raises:
+        CheckpointError: it is no JSON object, or of a newer format.
+    """
+    path = directory / CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"expected a JSON object in {path}, got: {error}") from error
+    if not isinstance(config, dict) or "encoder" not in config:
+        raise CheckpointError(
+            f"expected a JSON object with the key 'encoder' in {path}: this is no checkpoint of "
+            "this library"
+        )
+    if config.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"expected format_version {FORMAT_VERSION} in {path}, got "
+            f"{config.get('format_version')!r}. Update soccermaster to read it."
+        )
+    return config
+
+
+def read_tensors(directory: Path, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, with the prefix removed.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = directory / WEIGHTS_NAME
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"cannot read {path}: {error}. The file is damaged or incomplete; copy it again."
+        ) from error
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load a state into a module, all of it or nothing.
+
+    Args:
+        module: to be filled.
+        tensors: its whole state by name.
+        where: what the tensors are and where they come from, for the error.
+
+    Raises:
+        CheckpointError: names are missing or unexpected, or shapes differ; all of them are listed.
+    """
+    own = module.state_dict()
+    missing = sorted(set(own) - set(tensors))
+    unexpected = sorted(set(tensors) - set(own))
+    resized = [
+        f"{name}: model {tuple(own[name].shape)}, checkpoint {tuple(tensors[name].shape)}"
+        for name in sorted(set(own) & set(tensors))
+        if own[name].shape != tensors[name].shape
+    ]
+    if missing or unexpected or resized:
+        raise CheckpointError(
+            f"the checkpoint does not fit: {where}\n"
+            f"  missing from the checkpoint: {_some(missing)}\n"
+            f"  unexpected in the checkpoint: {_some(unexpected)}\n"
+            f"  resized: {_some(resized)}\n"
+            "Build the model with the configuration of the checkpoint (load_model does), or choose "
+            "a checkpoint of this architecture."
+        )
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def _some(names: list[str], limit: int = 20) -> str:
+    if not names:
+        return "none"
+    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def _listing(path: Path) -> str:
+    names = sorted(p.name for p in path.iterdir())
+    return _some(names, 8) if names else "nothing in it"

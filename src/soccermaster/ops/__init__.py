@@ -1,0 +1,1 @@
+"""Stateless torch functions without soccer knowledge."""

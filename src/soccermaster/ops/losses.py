@@ -1,0 +1,75 @@
+"""Losses on tensors. Each says what is averaged over what; none knows a task or its weight."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def sigmoid_focal_loss(
+    logits: Float[Tensor, "*b"],
+    targets: Float[Tensor, "*b"],
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+) -> Float[Tensor, "*b"]:
+    """Focal loss per element, not reduced.
+
+    Source: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017.
+    """
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    probability = logits.sigmoid()
+    right = probability * targets + (1 - probability) * (1 - targets)
+    balance = alpha * targets + (1 - alpha) * (1 - targets)
+    return balance * (1 - right) ** gamma * cross_entropy
+
+
+def heatmap_mse(
+    predicted: Float[Tensor, "*b C h w"],
+    targets: Float[Tensor, "*b C h w"],
+    valid: Bool[Tensor, "*b C"],
+) -> Float[Tensor, ""]:
+    """Squared error, averaged over the pixels of the valid channels; 0 (attached) without any."""
+    squared = ((predicted - targets) ** 2).mean((-2, -1))  # (*b, C)
+    weight = valid.to(squared.dtype)
+    return (squared * weight).sum() / weight.sum().clamp(min=1)
+
+
+def heatmap_focal(
+    probabilities: Float[Tensor, "*b C h w"],
+    targets: Float[Tensor, "*b C h w"],
+    valid: Bool[Tensor, "*b C"],
+    gamma: float = 2.0,
+) -> Float[Tensor, ""]:
+    """Cross-entropy weighted by |target - probability|^gamma, for continuous targets.
+
+    Summed over the pixels of the valid channels and divided by the number of valid channels that
+    show something (at least 1), so that few peaks do not drown in much background.
+    Source: Li et al., Generalized Focal Loss, NeurIPS 2020 (quality focal loss), applied per pixel.
+    """
+    p = probabilities.float().clamp(1e-6, 1 - 1e-6)
+    cross_entropy = -(targets * p.log() + (1 - targets) * (1 - p).log())
+    loss = ((targets - p).abs() ** gamma * cross_entropy).sum((-2, -1))  # (*b, C)
+    shown = valid & (targets.amax((-2, -1)) > 0.5)
+    return (loss * valid).sum() / shown.sum().clamp(min=1)
+
+
+def masked_cross_entropy(
+    logits: Float[Tensor, "n C"], targets: Tensor, known: Bool[Tensor, " n"]
+) -> Float[Tensor, ""]:
+    """Softmax cross-entropy averaged over the rows whose target is known; 0 (attached) if none."""
+    safe = torch.where(known, targets, 0)
+    losses = F.cross_entropy(logits, safe, reduction="none") if len(logits) else logits.sum(-1)
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def pairwise_sigmoid_loss(
+    logits: Float[Tensor, "n m"], positive: Bool[Tensor, "n m"]
+) -> Float[Tensor, ""]:
+    """Every pair is a yes/no question; summed over the columns, averaged over the rows.
+
+    Source: Zhai et al., Sigmoid Loss for Language Image Pre-Training, ICCV 2023.
+    """
+    sign = torch.where(positive, 1.0, -1.0).to(logits.dtype)
+    return -F.logsigmoid(sign * logits).sum() / max(1, len(logits))

@@ -1,0 +1,197 @@
+"""From a checkpoint and a video to predictions, in windows, without the training code.
+
+    predictor = Predictor(load_model("outputs/my_run"))
+    for frame in predictor.frames(open_source("match.mp4")):
+        print(frame.index, frame.athletes.boxes_xyxy_norm)
+
+Heads that read patches look at every frame. Heads that read frame vectors look at one frame per
+second of clips of up to 30 seconds. Memory is bounded by the window, not by the video.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+from torch import Tensor
+
+from soccermaster.data.frame_source import FrameSource
+from soccermaster.model import SoccerModel
+from soccermaster.structures import (
+    AlignmentPrediction,
+    AthletesPrediction,
+    Batch,
+    EventPrediction,
+    KeypointsPrediction,
+    LinesPrediction,
+)
+from soccermaster.vocabulary import EVENTS
+
+
+@dataclass(frozen=True)
+class FramePredictions:
+    """What was found in one frame; None for heads that the model does not have."""
+
+    index: int  # from 0
+    time_s: float
+    image: UInt8[np.ndarray, "H W 3"]  # RGB, original size
+    athletes: AthletesPrediction | None = None
+    keypoints: KeypointsPrediction | None = None
+    lines: LinesPrediction | None = None
+
+
+@dataclass(frozen=True)
+class ClipPredictions:
+    """What happened in a stretch of video."""
+
+    first: int  # frame index from 0
+    last: int  # inclusive
+    event: EventPrediction | None = None
+    retrieval: tuple[tuple[str, float], ...] = ()  # texts with cosine similarity, best first
+    others: dict[str, Any] = field(default_factory=dict)  # clip predictions of further tasks
+
+
+class Predictor:
+    """A model with the bookkeeping that video needs.
+
+    Args:
+        model: in evaluation mode.
+        texts: sentences among which the best for each clip are retrieved; the event classes when
+            None.
+        window: frames per forward pass of the heads that look at every frame.
+        clip_seconds: length of the clips of the other heads.
+        clip_fps: frames per second that those heads look at.
+        top_texts: retrieved sentences per clip.
+        device: "auto" takes a GPU when there is one.
+    """
+
+    def __init__(
+        self,
+        model: SoccerModel,
+        texts: Sequence[str] | None = None,
+        window: int = 8,
+        clip_seconds: float = 30.0,
+        clip_fps: float = 1.0,
+        top_texts: int = 3,
+        device: str = "auto",
+    ) -> None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        self.texts = tuple(EVENTS if texts is None else texts)
+        self.window = window
+        self.clip_seconds = clip_seconds
+        self.clip_fps = clip_fps
+        self.top_texts = top_texts
+        reads = {name: task.reads for name, task in model.tasks.items()}
+        self.frame_tasks = [name for name, read in reads.items() if "frames" not in read]
+        self.clip_tasks = [name for name, read in reads.items() if "frames" in read]
+        self._text_vectors: Tensor | None = None
+
+    def image_size(self, task: str) -> tuple[int, int]:
+        """(H, W) that a task was trained at; that of the encoder when it is not recorded."""
+        sizes = (self.model.config or {}).get("input_sizes", {})
+        height, width = sizes.get(task, self.model.encoder.image_size)
+        return int(height), int(width)
+
+    @torch.no_grad()
+    def frames(
+        self, source: FrameSource, first: int = 0, stop: int | None = None
+    ) -> Iterator[FramePredictions]:
+        """Predictions of every frame with an index in [first, stop), in order."""
+        frames = itertools.islice(source.iter(), first, stop)
+        while window := list(itertools.islice(frames, self.window)):
+            yield from self.predict_frames(window)
+
+    @torch.no_grad()
+    def predict_frames(
+        self, window: Sequence[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]
+    ) -> list[FramePredictions]:
+        """Predictions of some frames (index, time in seconds, RGB), one pass per input size."""
+        found: list[dict[str, Any]] = [{} for _ in window]
+        for size, tasks in self._by_size(self.frame_tasks).items():
+            images = np.stack([_resize(image, size) for _, _, image in window])
+            batch = self._batch(images[:, None])  # every frame is a clip of its own
+            for name, output in self.model.run(batch, tasks).items():
+                predictions = self.model.tasks[name].decode(output, batch)
+                for row, prediction in zip(found, predictions, strict=True):
+                    row[_field(prediction) or name] = _to_cpu(prediction)
+        known = ("athletes", "keypoints", "lines")
+        return [
+            FramePredictions(index, time_s, image, **{k: row[k] for k in known if k in row})
+            for (index, time_s, image), row in zip(window, found, strict=True)
+        ]
+
+    def clips(self, source: FrameSource) -> Iterator[ClipPredictions]:
+        """Predictions of the clips of a video, one after the other; the last may be shorter."""
+        fps, total = source.info.fps, len(source)
+        length = max(1, round(self.clip_seconds * fps))
+        for first in range(0, total, length):
+            yield self.predict_clip(source, first, min(first + length, total))
+
+    @torch.no_grad()
+    def predict_clip(self, source: FrameSource, first: int, stop: int) -> ClipPredictions:
+        """Predictions of the frames [first, stop) as one clip."""
+        step = source.info.fps / self.clip_fps
+        wanted = np.arange(first + step / 2, stop, step).astype(int)
+        if len(wanted) == 0:
+            wanted = np.array([(first + stop - 1) // 2])
+        event, retrieval, others = None, (), {}
+        for size, tasks in self._by_size(self.clip_tasks).items():
+            frames = source.read(wanted.tolist(), size)
+            batch = self._batch(frames[None])
+            for name, output in self.model.run(batch, tasks).items():
+                (prediction,) = self.model.tasks[name].decode(output, batch)
+                if isinstance(prediction, EventPrediction):
+                    event = _to_cpu(prediction)
+                elif isinstance(prediction, AlignmentPrediction):
+                    retrieval = self._retrieve(name, prediction.video)
+                else:
+                    others[name] = prediction
+        return ClipPredictions(first, stop - 1, event, retrieval, others)
+
+    def _retrieve(self, task: str, video: Tensor) -> tuple[tuple[str, float], ...]:
+        alignment = self.model.tasks[task]
+        if not self.texts or alignment.text is None:
+            return ()
+        if self._text_vectors is None:
+            self._text_vectors = alignment.encode_text(self.texts)
+        scores, order = (self._text_vectors @ video).topk(min(self.top_texts, len(self.texts)))
+        return tuple((self.texts[i], float(s)) for i, s in zip(order.tolist(), scores, strict=True))
+
+    def _by_size(self, tasks: Sequence[str]) -> dict[tuple[int, int], list[str]]:
+        groups: dict[tuple[int, int], list[str]] = {}
+        for name in tasks:
+            groups.setdefault(self.image_size(name), []).append(name)
+        return groups
+
+    def _batch(self, frames: UInt8[np.ndarray, "B T H W 3"]) -> Batch:
+        images = torch.from_numpy(rearrange(frames, "B T H W C -> B T C H W").copy())
+        mask = torch.ones(images.shape[:2], dtype=torch.bool)
+        return Batch(images=images, frame_mask=mask).to(self.device)
+
+
+def _field(prediction: Any) -> str | None:
+    if isinstance(prediction, AthletesPrediction):
+        return "athletes"
+    if isinstance(prediction, KeypointsPrediction):
+        return "keypoints"
+    return "lines" if isinstance(prediction, LinesPrediction) else None
+
+
+def _to_cpu(prediction: Any) -> Any:
+    values = {k: v.cpu() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
+    return type(prediction)(**values)
+
+
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,268 @@
+"""Predictions of a video as files: JSON lines, an annotated video and a bird's-eye picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from rich.progress import track
+
+from soccermaster.data.frame_source import open_source
+from soccermaster.data.video import VideoWriter
+from soccermaster.geometry.homography import apply_homography, estimate_homography
+from soccermaster.geometry.pitch import Pitch
+from soccermaster.predict import ClipPredictions, FramePredictions, Predictor
+from soccermaster.viz.draw import draw_overlay
+from soccermaster.viz.pitch_map import draw_pitch, draw_positions, write_message
+from soccermaster.vocabulary import LINES, NO_NUMBER, ROLES
+
+PREDICTIONS_NAME = "predictions.jsonl"
+VIDEO_NAME = "annotated.mp4"
+PICTURE_NAME = "annotated.png"
+BIRDS_EYE_NAME = "birds_eye.png"
+
+#: A frame is registered when this many ground keypoints agree on one homography ...
+MIN_INLIERS = 6
+#: ... within this distance on the ground.
+INLIER_M = 2.0
+
+
+@dataclass(frozen=True)
+class PredictionFiles:
+    """What was written."""
+
+    predictions: Path
+    video: Path
+    birds_eye: Path
+    num_frames: int
+    num_clips: int
+    num_registered: int  # frames whose keypoints fit the pitch
+
+
+def write_predictions(
+    predictor: Predictor,
+    input_path: Path | str,
+    output: Path | str,
+    athlete_threshold: float = 0.3,
+    pitch_threshold: float = 0.1,
+    fps: float = 25.0,
+) -> PredictionFiles:
+    """Predict a video, a folder of pictures or a picture, frame by frame, in bounded memory.
+
+    `predictions.jsonl` holds one line per frame and, after the frames of a clip, one line per clip;
+    all coordinates are pixels of the original frame. Files get their names when they are complete.
+
+    Args:
+        predictor: model and windows.
+        input_path: what to look at.
+        output: folder, made if necessary.
+        athlete_threshold: least score of a person to be written and drawn.
+        pitch_threshold: likewise for keypoints and lines.
+        fps: of a folder of pictures.
+
+    Raises:
+        VideoError: the input cannot be read.
+    """
+    source = open_source(input_path, fps)
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    target = output / PREDICTIONS_NAME
+    partial = target.with_name(f".{target.name}.writing")
+    best: _Registered | None = None
+    counts = {"frames": 0, "clips": 0, "registered": 0}
+    size = (source.info.height, source.info.width)
+    try:
+        with (
+            partial.open("w", encoding="utf-8") as lines,
+            VideoWriter(output / VIDEO_NAME, source.info.fps, size) as video,
+        ):
+            stream = _clip_by_clip(predictor, source)
+            for item, clip in track(stream, "predicting", total=len(source)):
+                if item is None:
+                    lines.write(json.dumps(clip_record(clip)) + "\n")
+                    counts["clips"] += 1
+                    continue
+                record = frame_record(item, athlete_threshold, pitch_threshold)
+                lines.write(json.dumps(record) + "\n")
+                drawn = _draw(item, clip, athlete_threshold, pitch_threshold)
+                video.write(drawn)
+                counts["frames"] += 1
+                if counts["frames"] == 1 and len(source) == 1:
+                    _write_png(output / PICTURE_NAME, drawn)
+                registered = _register(item, athlete_threshold, pitch_threshold)
+                if registered is not None:
+                    counts["registered"] += 1
+                    if best is None or registered.inliers > best.inliers:
+                        best = registered
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    _write_png(output / BIRDS_EYE_NAME, _birds_eye(best))
+    return PredictionFiles(
+        target,
+        output / VIDEO_NAME,
+        output / BIRDS_EYE_NAME,
+        counts["frames"],
+        counts["clips"],
+        counts["registered"],
+    )
+
+
+def frame_record(
+    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float
+) -> dict[str, Any]:
+    """One frame as JSON values, in pixels of the original frame; frames count from 1."""
+    height, width = frame.image.shape[:2]
+    record: dict[str, Any] = {
+        "frame": frame.index + 1,
+        "time_s": round(frame.time_s, 4),
+        "athletes": [],
+        "keypoints": {},
+        "lines": {},
+    }
+    if frame.athletes is not None:
+        people = frame.athletes
+        for i in (people.scores >= athlete_threshold).nonzero().flatten().tolist():
+            role, number = int(people.roles[i]), int(people.numbers[i])
+            record["athletes"].append(
+                {
+                    "box_xyxy_px": _pixels(people.boxes_xyxy_norm[i], width, height),
+                    "score": _score(people.scores[i]),
+                    "role": ROLES[role] if role >= 0 else None,
+                    "role_score": _score(people.role_scores[i]),
+                    "number": number if 0 <= number < NO_NUMBER else None,
+                    "number_score": _score(people.number_scores[i]),
+                }
+            )
+    if frame.keypoints is not None:
+        points = frame.keypoints
+        for i in (points.scores > pitch_threshold).nonzero().flatten().tolist():
+            xy = _pixels(points.points_norm[i], width, height)
+            record["keypoints"][str(i + 1)] = [*xy, _score(points.scores[i])]
+    if frame.lines is not None:
+        ends = frame.lines
+        for i in (ends.scores > pitch_threshold).nonzero().flatten().tolist():
+            first, second = (_pixels(end, width, height) for end in ends.segments_norm[i])
+            record["lines"][LINES[i]] = [first, second, _score(ends.scores[i])]
+    return record
+
+
+def clip_record(clip: ClipPredictions) -> dict[str, Any]:
+    """One clip as JSON values; frames count from 1."""
+    record: dict[str, Any] = {"clip": [clip.first + 1, clip.last + 1]}
+    record["event"] = None if clip.event is None else clip.event.event
+    record["event_scores"] = (
+        {}
+        if clip.event is None
+        else {
+            name: _score(score)
+            for name, score in zip(clip.event.classes, clip.event.scores, strict=True)
+        }
+    )
+    record["retrieval"] = [{"text": t, "score": round(s, 4)} for t, s in clip.retrieval]
+    return record
+
+
+def _clip_by_clip(
+    predictor: Predictor, source: Any
+) -> Iterator[tuple[FramePredictions | None, ClipPredictions]]:
+    """The frames of each clip with the clip they belong to, then (None, clip)."""
+    frames = predictor.frames(source)
+    for clip in predictor.clips(source):
+        for _ in range(clip.last - clip.first + 1):
+            yield next(frames), clip
+        yield None, clip
+
+
+def _draw(
+    frame: FramePredictions,
+    clip: ClipPredictions,
+    athlete_threshold: float,
+    pitch_threshold: float,
+) -> UInt8[np.ndarray, "H W 3"]:
+    return draw_overlay(
+        frame.image,
+        frame.athletes,
+        frame.keypoints,
+        frame.lines,
+        clip.event,
+        [f'"{text}"' for text, _ in clip.retrieval[:1]],
+        athlete_threshold,
+        pitch_threshold,
+    )
+
+
+@dataclass(frozen=True)
+class _Registered:
+    """A frame whose keypoints fit the pitch, with the people on it."""
+
+    frame: int
+    inliers: int
+    feet_m: Float[np.ndarray, "n 2"]
+    roles: np.ndarray
+    numbers: np.ndarray
+
+
+def _register(
+    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float
+) -> _Registered | None:
+    """Fit a homography to the ground keypoints; None when too few agree."""
+    if frame.keypoints is None:
+        return None
+    template_m = Pitch().keypoints_m
+    size = np.array([frame.image.shape[1], frame.image.shape[0]])
+    points_px = frame.keypoints.points_norm.numpy() * size
+    use = (frame.keypoints.scores.numpy() > pitch_threshold) & (template_m[:, 2] == 0)
+    if use.sum() < MIN_INLIERS:
+        return None
+    ground_m = template_m[use, :2]
+    pitch_from_image = estimate_homography(points_px[use], ground_m, ransac_px=INLIER_M)
+    if pitch_from_image is None:
+        return None
+    mapped_m = apply_homography(pitch_from_image, points_px[use])
+    inliers = int((np.linalg.norm(mapped_m - ground_m, axis=1) < INLIER_M).sum())
+    if inliers < MIN_INLIERS:
+        return None
+    feet_m, roles, numbers = np.zeros((0, 2)), np.zeros(0, int), np.zeros(0, int)
+    if frame.athletes is not None:
+        shown = frame.athletes.scores >= athlete_threshold
+        boxes = frame.athletes.boxes_xyxy_norm[shown].numpy()
+        feet_px = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, 3]], axis=1) * size
+        feet_m = apply_homography(pitch_from_image, feet_px)
+        roles = frame.athletes.roles[shown].numpy()
+        numbers = frame.athletes.numbers[shown].numpy()
+    return _Registered(frame.index, inliers, feet_m, roles, numbers)
+
+
+def _birds_eye(best: _Registered | None) -> UInt8[np.ndarray, "h w 3"]:
+    pitch = draw_pitch()
+    if best is None:
+        return write_message(
+            pitch,
+            f"No frame could be registered: {MIN_INLIERS} ground keypoints must agree on the pitch",
+        )
+    return draw_positions(pitch, best.feet_m, roles=best.roles, numbers=best.numbers)
+
+
+def _write_png(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
+    done, encoded = cv2.imencode(".png", image[..., ::-1])
+    if not done:
+        raise OSError(f"cannot encode {path}")
+    partial = path.with_name(f".{path.name}.writing")
+    partial.write_bytes(encoded.tobytes())
+    partial.replace(path)
+
+
+def _pixels(norm: Any, width: int, height: int) -> list[float]:
+    size = (width, height) * (len(norm) // 2)
+    return [round(float(v) * s, 2) for v, s in zip(norm, size, strict=True)]
+
+
+def _score(value: Any) -> float:
+    return round(float(value), 4)

@@ -1,0 +1,131 @@
+"""Vision-language alignment: a clip and its comment meet in one space.
+
+Mean frame vector against the text tower's vector, both L2-normalised; every pair of the batch is a
+yes/no question (SigLIP loss). Under data-parallel training the pairs are those of each process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from soccermaster.metrics.retrieval import RetrievalMetrics
+from soccermaster.models.text import TextEncoder
+from soccermaster.ops.losses import pairwise_sigmoid_loss
+from soccermaster.structures import AlignmentPrediction, Batch, Features
+from soccermaster.tasks.base import Task
+from soccermaster.vocabulary import INTERCHANGEABLE_EVENTS
+
+
+@dataclass(frozen=True)
+class AlignmentOutput:
+    """Video and text vectors, L2-normalised; the N texts of `Batch.texts` that are not None."""
+
+    video: Float[Tensor, "B D"]
+    text: Float[Tensor, "N D"] | None = None
+    logits: Float[Tensor, "B N"] | None = None
+    text_of: tuple[int, ...] = ()  # position in Batch.texts of each text
+
+
+class Alignment(Task):
+    """Which comment belongs to which clip.
+
+    Args:
+        embed_dim: D of the encoder and of the shared space.
+        text: the text tower; None for a model that only embeds video.
+        interchangeable: events of which any comment fits any clip.
+        term_weights: of the loss terms (`siglip`).
+        lr: learning rate of the head, text tower included.
+
+    Source: SoccerMaster (CVPR 2026); Zhai et al., SigLIP, ICCV 2023. Differs from the release on
+    purpose: equal comments are positives whatever their event.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"text"})
+    reads: ClassVar[frozenset[str]] = frozenset({"frames"})
+
+    def __init__(
+        self,
+        embed_dim: int,
+        text: TextEncoder | None = None,
+        interchangeable: Sequence[str] = INTERCHANGEABLE_EVENTS,
+        term_weights: Mapping[str, float] | None = None,
+        lr: float | None = None,
+    ) -> None:
+        super().__init__(term_weights, lr)
+        if text is not None and text.project.out_features != embed_dim:
+            raise ValueError(
+                f"expected a text tower with output_dim {embed_dim} (that of the encoder), got "
+                f"{text.project.out_features}"
+            )
+        self.text = text
+        self.interchangeable = frozenset(interchangeable)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+
+    def forward(self, features: Features, batch: Batch | None = None) -> AlignmentOutput:
+        """Embed the clips and, when the batch has texts, the texts."""
+        video = F.normalize(features.mean_frame().float(), dim=-1)
+        given = [] if batch is None else [i for i, t in enumerate(batch.texts) if t is not None]
+        if not given:
+            return AlignmentOutput(video=video)
+        text = self.encode_text([batch.texts[i] for i in given])  # type: ignore[union-attr,misc]
+        logits = video @ text.T * self.logit_scale.exp() + self.logit_bias
+        return AlignmentOutput(video=video, text=text, logits=logits, text_of=tuple(given))
+
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "N D"]:
+        """L2-normalised vectors of some texts.
+
+        Raises:
+            ValueError: the model has no text tower.
+        """
+        if self.text is None:
+            raise ValueError(
+                "this model has no text tower, so it cannot embed texts. Give one: text=... when "
+                "the task is built or the checkpoint converted."
+            )
+        return F.normalize(self.text.encode(texts).float(), dim=-1)
+
+    def loss(self, output: AlignmentOutput, batch: Batch) -> dict[str, Tensor]:
+        """`siglip`: summed over the texts, averaged over the clips that have one."""
+        if output.logits is None:
+            return {"siglip": 0 * output.video.sum()}
+        rows = torch.tensor(output.text_of, device=output.video.device)
+        return {
+            "siglip": pairwise_sigmoid_loss(output.logits[rows], self._positives(output, batch))
+        }
+
+    def _positives(self, output: AlignmentOutput, batch: Batch) -> Bool[Tensor, "N N"]:
+        keys = []
+        for i in output.text_of:
+            event = batch.events[i] if batch.events else None
+            words = " ".join((batch.texts[i] or "").lower().split())
+            keys.append(event if event in self.interchangeable else f"text: {words}")
+        index = {key: n for n, key in enumerate(dict.fromkeys(keys))}
+        ids = torch.tensor([index[key] for key in keys], device=output.video.device)
+        return ids[:, None] == ids[None]
+
+    @torch.no_grad()
+    def decode(
+        self, output: AlignmentOutput, batch: Batch | None = None
+    ) -> list[AlignmentPrediction]:
+        """One video vector per clip, with the vector of its own text where there is one."""
+        row_of = {clip: row for row, clip in enumerate(output.text_of)}
+        return [
+            AlignmentPrediction(
+                video=video,
+                text=output.text[row_of[i]] if output.text is not None and i in row_of else None,
+            )
+            for i, video in enumerate(output.video)
+        ]
+
+    def make_metrics(self) -> RetrievalMetrics:
+        """Recall at 1 and 5 in pools of 48."""
+        return RetrievalMetrics()

@@ -1,0 +1,291 @@
+"""Athlete detection: a box, a role and a shirt number for everybody in the frame.
+
+Features -> DETR decoder -> one object per query. Queries are matched to the annotated people of the
+frame; matched queries learn box, role and number, all queries learn whether they are somebody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from soccermaster.metrics.detection import AthletesMetrics
+from soccermaster.models.detr_decoder import DetrDecoder
+from soccermaster.ops.boxes import cxcywh_to_xyxy, generalized_box_iou, xyxy_to_cxcywh
+from soccermaster.ops.losses import masked_cross_entropy, sigmoid_focal_loss
+from soccermaster.ops.matching import match, pad_rows
+from soccermaster.structures import Athletes, AthletesPrediction, Batch, Features
+from soccermaster.tasks.base import Task
+from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, UNKNOWN
+
+NO_ROLE = len(ROLES)
+NO_TENS, NO_UNITS = 9, 10
+
+PAPER_TERM_WEIGHTS = {
+    "object": 2.0,
+    "box": 5.0,
+    "giou": 2.0,
+    "role": 2.0,
+    "number": 1.0,
+    "tens": 1.0,
+    "units": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class AthletesOutput:
+    """Of the last decoder layer; `earlier` holds the layers before it, for auxiliary losses."""
+
+    logits: Float[Tensor, "B T Q 1"]
+    boxes_cxcywh: Float[Tensor, "B T Q 4"]  # in [0, 1]
+    role_logits: Float[Tensor, "B T Q 6"]
+    number_logits: Float[Tensor, "B T Q 101"]
+    tens_logits: Float[Tensor, "B T Q 10"]  # 1..9, then none
+    units_logits: Float[Tensor, "B T Q 11"]  # 0..9, then none
+    embeddings: Float[Tensor, "B T Q C"]
+    earlier: tuple[AthletesOutput, ...] = ()
+
+
+class AthleteDetection(Task):
+    """Boxes, roles and shirt numbers.
+
+    Args:
+        embed_dim: D of the encoder.
+        hidden_dim, num_queries, num_layers, num_heads, num_points, ffn_dim, query_init: of the
+            decoder, see `DetrDecoder`; the defaults are the published shape.
+        auxiliary_losses: teach every decoder layer, not the last alone.
+        detect_ball: learn the ball as one more person with role "ball".
+        number_rule: whose number counts. "players": players with a legible number (the paper);
+            "legible": anybody with a legible number (the released code).
+        term_weights: of the loss terms; None takes the paper's.
+        lr: learning rate of the head.
+        max_detections: predictions kept per frame.
+
+    Source: SoccerMaster (CVPR 2026), athlete detection head. Differs from the release on purpose:
+    role and number learn on matched queries alone, by softmax cross-entropy, and an unknown label
+    teaches nothing (the release trains "no attribute" on all background queries).
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    reads: ClassVar[frozenset[str]] = frozenset({"patches"})
+
+    def __init__(
+        self,
+        embed_dim: int,
+        hidden_dim: int = 256,
+        num_queries: int = 300,
+        num_layers: int = 1,
+        num_heads: int = 1,
+        num_points: int = 4,
+        ffn_dim: int = 1024,
+        query_init: Literal["learned", "grid"] = "learned",
+        auxiliary_losses: bool = True,
+        detect_ball: bool = False,
+        number_rule: Literal["players", "legible"] = "players",
+        term_weights: Mapping[str, float] | None = None,
+        lr: float | None = None,
+        max_detections: int = 100,
+    ) -> None:
+        super().__init__(PAPER_TERM_WEIGHTS if term_weights is None else term_weights, lr)
+        if number_rule not in ("players", "legible"):
+            raise ValueError(f"expected number_rule 'players' or 'legible', got '{number_rule}'")
+        self.auxiliary_losses = auxiliary_losses
+        self.detect_ball = detect_ball
+        self.number_rule = number_rule
+        self.max_detections = min(max_detections, num_queries)
+        self.decoder = DetrDecoder(
+            embed_dim,
+            hidden_dim,
+            num_queries,
+            num_layers,
+            num_heads,
+            num_points,
+            ffn_dim,
+            query_init,
+        )
+        self.object = nn.Linear(hidden_dim, 1)
+        self.role = nn.Linear(hidden_dim, NO_ROLE + 1)
+        self.number = nn.Linear(hidden_dim, NO_NUMBER + 1)
+        self.tens = nn.Linear(hidden_dim, NO_TENS + 1)
+        self.units = nn.Linear(hidden_dim, NO_UNITS + 1)
+        for head in (self.object, self.role, self.number, self.tens, self.units):
+            nn.init.constant_(head.bias, -4.595)  # a prior of 1 % for focal losses
+
+    def forward(self, features: Features, batch: Batch | None = None) -> AthletesOutput:
+        """Detect in every frame by itself."""
+        clips = features.patches.shape[0]
+        h, w = features.grid
+        maps = rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w)
+        embeddings, boxes = self.decoder(maps)
+        layers: list[AthletesOutput] = []
+        for embedding, box in zip(embeddings, boxes, strict=True):
+            e = rearrange(embedding, "(B T) Q C -> B T Q C", B=clips)
+            layers.append(
+                AthletesOutput(
+                    logits=self.object(e),
+                    boxes_cxcywh=rearrange(box, "(B T) Q xywh -> B T Q xywh", B=clips),
+                    role_logits=self.role(e),
+                    number_logits=self.number(e),
+                    tens_logits=self.tens(e),
+                    units_logits=self.units(e),
+                    embeddings=e,
+                    earlier=tuple(layers),
+                )
+            )
+        return layers[-1]
+
+    def loss(self, output: AthletesOutput, batch: Batch) -> dict[str, Tensor]:
+        """Object, box and GIoU per annotated person; role and number per known one.
+
+        `object` is summed over queries and frames, `box` and `giou` over people; the three are
+        divided by the number of people in the batch. With several decoder layers the terms are the
+        sum over the layers.
+        """
+        targets = make_targets(batch, self.detect_ball, self.number_rule)
+        layers = (*output.earlier, output) if self.auxiliary_losses else (output,)
+        totals: dict[str, Tensor] = {}
+        for layer in layers:
+            for name, term in self._layer_loss(layer, targets, batch.frame_mask).items():
+                totals[name] = totals[name] + term if name in totals else term
+        return totals
+
+    def _layer_loss(
+        self, output: AthletesOutput, targets: AthleteTargets, frame_mask: Bool[Tensor, "B T"]
+    ) -> dict[str, Tensor]:
+        flat = "B T Q c -> (B T) Q c"
+        logits = rearrange(output.logits, flat)
+        boxes = rearrange(output.boxes_cxcywh, flat)
+        frames, queries, people = self._match(logits, boxes, targets)
+        count = max(1, len(targets.boxes_cxcywh))
+
+        is_object = torch.zeros_like(logits)
+        is_object[frames, queries] = 1
+        focal = sigmoid_focal_loss(logits, is_object) * frame_mask.reshape(-1, 1, 1)
+        matched = boxes[frames, queries]
+        wanted = targets.boxes_cxcywh[people]
+        giou = generalized_box_iou(cxcywh_to_xyxy(matched), cxcywh_to_xyxy(wanted))
+        terms = {
+            "object": focal.sum() / count,
+            "box": (matched - wanted).abs().sum() / count,
+            "giou": (1 - giou).sum() / count,
+        }
+        for name, wanted_class in (
+            ("role", targets.roles),
+            ("number", targets.numbers),
+            ("tens", targets.tens),
+            ("units", targets.units),
+        ):
+            rows = rearrange(getattr(output, f"{name}_logits"), flat)[frames, queries]
+            classes = wanted_class[people]
+            terms[name] = masked_cross_entropy(rows, classes, classes != UNKNOWN)
+        return terms
+
+    @torch.no_grad()
+    def _match(
+        self, logits: Float[Tensor, "F Q 1"], boxes: Float[Tensor, "F Q 4"], targets: AthleteTargets
+    ) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"], Int[Tensor, " P"]]:
+        """Frame, query and target row of each pair; attributes take no part in the cost."""
+        rows, valid = pad_rows(targets.frame, len(logits))
+        if len(targets.boxes_cxcywh) == 0:
+            empty = rows.new_zeros(0)
+            return empty, empty, empty
+        wanted = targets.boxes_cxcywh[rows]  # (F, S, 4)
+        p = logits.sigmoid()
+        found = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
+        missed = 0.75 * p**2 * -(1 - p + 1e-8).log()
+        distance = torch.cdist(boxes, wanted, p=1)
+        giou = generalized_box_iou(
+            cxcywh_to_xyxy(boxes).unsqueeze(2), cxcywh_to_xyxy(wanted).unsqueeze(1)
+        )
+        cost = 2 * (found - missed) + 5 * distance - 2 * giou
+        frames, queries, slots = match(cost, valid)
+        return frames, queries, rows[frames, slots]
+
+    @torch.no_grad()
+    def decode(
+        self, output: AthletesOutput, batch: Batch | None = None
+    ) -> list[AthletesPrediction]:
+        """The best `max_detections` of every frame, best first, without a score cut."""
+        scores, keep = output.logits.flatten(0, 1)[..., 0].sigmoid().topk(self.max_detections)
+        boxes = cxcywh_to_xyxy(output.boxes_cxcywh.flatten(0, 1)).clamp(0, 1)
+        role_scores, roles = output.role_logits.flatten(0, 1).softmax(-1).max(-1)
+        number_scores, numbers = output.number_logits.flatten(0, 1).softmax(-1).max(-1)
+        roles = torch.where(roles == NO_ROLE, UNKNOWN, roles)
+        return [
+            AthletesPrediction(
+                boxes_xyxy_norm=boxes[f, keep[f]],
+                scores=scores[f],
+                roles=roles[f, keep[f]],
+                role_scores=role_scores[f, keep[f]],
+                numbers=numbers[f, keep[f]],
+                number_scores=number_scores[f, keep[f]],
+            )
+            for f in range(len(scores))
+        ]
+
+    def make_metrics(self) -> AthletesMetrics:
+        """AP and attribute accuracies."""
+        return AthletesMetrics()
+
+
+@dataclass(frozen=True)
+class AthleteTargets:
+    """What the matched queries should say, one row per person; -1 teaches nothing."""
+
+    frame: Int[Tensor, " M"]
+    boxes_cxcywh: Float[Tensor, "M 4"]
+    roles: Int[Tensor, " M"]
+    numbers: Int[Tensor, " M"]
+    tens: Int[Tensor, " M"]
+    units: Int[Tensor, " M"]
+
+
+def make_targets(
+    batch: Batch, detect_ball: bool, number_rule: Literal["players", "legible"]
+) -> AthleteTargets:
+    """Annotated people -> targets in fractions of the frame, without those of padding frames."""
+    if batch.athletes is None:
+        raise ValueError(
+            f"expected a batch with athletes, got none from '{batch.source}' "
+            f"(provides {sorted(batch.provides)})"
+        )
+    people = batch.athletes
+    keep = batch.frame_mask.flatten()[people.frame]
+    if not detect_ball:
+        keep = keep & (people.roles != ROLES.index("ball"))
+    people = people.select(keep)
+    height, width = batch.image_size
+    size = people.boxes_xyxy_px.new_tensor([width, height, width, height])
+    numbers = readable_numbers(people, number_rule)
+    has_number = (numbers >= 0) & (numbers < NO_NUMBER)
+    tens = torch.where(has_number & (numbers >= 10), numbers // 10 - 1, NO_TENS)
+    units = torch.where(has_number, numbers % 10, NO_UNITS)
+    return AthleteTargets(
+        frame=people.frame,
+        boxes_cxcywh=xyxy_to_cxcywh(people.boxes_xyxy_px / size),
+        roles=people.roles,
+        numbers=numbers,
+        tens=torch.where(numbers == UNKNOWN, UNKNOWN, tens),
+        units=torch.where(numbers == UNKNOWN, UNKNOWN, units),
+    )
+
+
+def readable_numbers(
+    people: Athletes, number_rule: Literal["players", "legible"]
+) -> Int[Tensor, " M"]:
+    """The number where it can be read, NO_NUMBER where it cannot, -1 where nobody knows.
+
+    A number whose legibility was not annotated counts as readable.
+    """
+    unreadable = people.legibility <= LEGIBLE_ABOVE  # False for NaN
+    if number_rule == "players":
+        unreadable = unreadable | (
+            (people.roles != ROLES.index("player")) & (people.roles != UNKNOWN)
+        )
+    return torch.where(unreadable, NO_NUMBER, people.numbers)

@@ -1,0 +1,78 @@
+"""The task contract: what a head must say so that everything else can work with it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from soccermaster.structures import Batch, Features
+
+
+class Task(nn.Module, ABC):
+    """One head with everything that belongs to it: targets, loss, decode and metrics.
+
+    A subclass in any package becomes part of a model by its `_target_` in a config; nothing else
+    has to know it.
+
+    Class attributes:
+        requires: annotation fields (vocabulary.ANNOTATION_FIELDS) without which it cannot learn. A
+            batch teaches every task whose `requires` its dataset provides.
+        reads: what it takes from the encoder, "patches" and/or "frames". Only what some task of the
+            batch reads is computed.
+
+    Attributes:
+        term_weights: weight of each loss term within the task, 1 where not named.
+        lr: learning rate of the head; None takes that of the optimizer config.
+    """
+
+    requires: ClassVar[frozenset[str]]
+    reads: ClassVar[frozenset[str]]
+
+    def __init__(
+        self, term_weights: Mapping[str, float] | None = None, lr: float | None = None
+    ) -> None:
+        super().__init__()
+        self.term_weights = dict(term_weights or {})
+        self.lr = lr
+
+    @abstractmethod
+    def forward(self, features: Features, batch: Batch | None = None) -> Any:
+        """Encoder features -> the task's output dataclass (network tensors, still attached)."""
+
+    @abstractmethod
+    def loss(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms, unweighted and attached to the graph.
+
+        Targets are built here, on the device of the output. A batch that has nothing to teach gives
+        terms that are 0 and still attached.
+        """
+
+    @abstractmethod
+    def decode(self, output: Any, batch: Batch | None = None) -> list[Any]:
+        """Predictions, detached: one per frame (clip by clip) or one per clip."""
+
+    @abstractmethod
+    def make_metrics(self) -> Metric:
+        """A fresh metric with `update(predictions, batch)` and `compute() -> dict[str, float]`.
+
+        What is undefined is NaN.
+        """
+
+    def weigh(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of the loss terms: a scalar.
+
+        Raises:
+            ValueError: `term_weights` names a term that the loss does not have.
+        """
+        unknown = sorted(set(self.term_weights) - set(terms))
+        if unknown:
+            raise ValueError(
+                f"{type(self).__name__}: term_weights name {unknown}, but the loss has the terms "
+                f"{sorted(terms)}. Rename or remove them."
+            )
+        parts = [self.term_weights.get(name, 1.0) * term for name, term in terms.items()]
+        return sum(parts[1:], start=parts[0])

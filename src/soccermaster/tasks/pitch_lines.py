@@ -1,0 +1,131 @@
+"""Pitch lines: one heatmap per straight line with its two visible ends, and one with all lines.
+
+Features -> PixelShuffle upsampler -> sigmoid per channel. Targets are drawn on the device from the
+sparse segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from soccermaster.metrics.keypoints import LinesMetrics
+from soccermaster.models.upsampler import PixelShuffleUpsampler
+from soccermaster.ops.heatmaps import draw_points, draw_segments, find_peaks
+from soccermaster.ops.losses import heatmap_focal, heatmap_mse
+from soccermaster.structures import Batch, Features, LinesPrediction
+from soccermaster.tasks.base import Task
+from soccermaster.vocabulary import LINES
+
+
+@dataclass(frozen=True)
+class LinesOutput:
+    """Channels 0..22 hold the two ends of each line, channel 23 all lines drawn."""
+
+    heatmaps: Float[Tensor, "B T 24 h8 w8"]  # sigmoid
+
+
+class PitchLines(Task):
+    """Where the visible part of each of the 23 straight lines begins and ends.
+
+    Args:
+        embed_dim: D of the encoder.
+        channels: of the upsampler; the default is the published shape.
+        loss: "mse" averages the squared error over pixels and known channels (the paper); "focal"
+            is faster from scratch.
+        sigma: of the target Gaussians, in heatmap cells.
+        min_distance: between the two ends of a line, in heatmap cells.
+        term_weights: of the loss terms (`heatmap`).
+        lr: learning rate of the head.
+
+    Source: SoccerMaster (CVPR 2026), pitch registration heads; targets after PnLCalib. The two
+    blobs of a short line are joined by their maximum, so that targets stay within [0, 1].
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"lines"})
+    reads: ClassVar[frozenset[str]] = frozenset({"patches"})
+
+    def __init__(
+        self,
+        embed_dim: int,
+        channels: tuple[int, int, int] = (192, 96, 48),
+        loss: Literal["mse", "focal"] = "mse",
+        sigma: float = 2.0,
+        min_distance: int = 10,
+        term_weights: Mapping[str, float] | None = None,
+        lr: float | None = None,
+    ) -> None:
+        super().__init__(term_weights, lr)
+        if loss not in ("mse", "focal"):
+            raise ValueError(f"expected loss 'mse' or 'focal', got '{loss}'")
+        self.criterion = heatmap_mse if loss == "mse" else heatmap_focal
+        self.sigma = sigma
+        self.min_distance = min_distance
+        self.upsample = PixelShuffleUpsampler(embed_dim, len(LINES) + 1, tuple(channels))
+        if loss == "focal":
+            torch.nn.init.constant_(self.upsample.logits.bias, -4.595)  # a prior of 1 %
+
+    def forward(self, features: Features, batch: Batch | None = None) -> LinesOutput:
+        """Heatmaps at eight times the patch grid."""
+        clips = features.patches.shape[0]
+        h, w = features.grid
+        maps = rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w)
+        heatmaps = self.upsample(maps).float().sigmoid()
+        return LinesOutput(rearrange(heatmaps, "(B T) L h w -> B T L h w", B=clips))
+
+    def loss(self, output: LinesOutput, batch: Batch) -> dict[str, Tensor]:
+        """`heatmap`: over the pixels of the known channels of the real frames."""
+        with torch.no_grad():
+            size = (output.heatmaps.shape[-2], output.heatmaps.shape[-1])
+            targets, valid = make_targets(batch, size, self.sigma)
+        return {"heatmap": self.criterion(output.heatmaps, targets, valid)}
+
+    @torch.no_grad()
+    def decode(self, output: LinesOutput, batch: Batch | None = None) -> list[LinesPrediction]:
+        """The two highest peaks of every line channel; the score is that of the weaker one."""
+        heatmaps = rearrange(output.heatmaps[:, :, :-1], "B T L h w -> (B T) L h w")
+        height, width = heatmaps.shape[-2:]
+        peaks, scores = find_peaks(heatmaps, num_peaks=2, min_distance=self.min_distance)
+        size = peaks.new_tensor([width, height])
+        return [
+            LinesPrediction(segments_norm=ends / size, scores=score.amin(-1))
+            for ends, score in zip(peaks, scores, strict=True)
+        ]
+
+    def make_metrics(self) -> LinesMetrics:
+        """F1 with both ends within 5 px of a 512 x 512 frame."""
+        return LinesMetrics()
+
+
+def make_targets(
+    batch: Batch, size: tuple[int, int], sigma: float
+) -> tuple[Float[Tensor, "B T 24 h w"], Bool[Tensor, "B T 24"]]:
+    """Target heatmaps of the batch and which of their channels may teach.
+
+    The channel of all lines teaches where every line of the frame is known.
+
+    Raises:
+        ValueError: the batch has no lines.
+    """
+    if batch.lines is None:
+        raise ValueError(
+            f"expected a batch with lines, got none from '{batch.source}' "
+            f"(provides {sorted(batch.provides)})"
+        )
+    height, width = batch.image_size
+    segments = batch.lines.segments_px
+    cells = segments * segments.new_tensor([size[1] / width, size[0] / height])
+    # an end on the frame's edge belongs to the last cell
+    last = segments.new_tensor([size[1], size[0]]) - 1e-3
+    cells = torch.minimum(cells.clamp(min=0), last)
+    ends = draw_points(cells, size, sigma).amax(3)  # (B, T, 23, h, w)
+    drawn = draw_segments(cells, size, sigma).unsqueeze(2)
+    known = batch.lines.known & batch.frame_mask.unsqueeze(-1)
+    valid = torch.cat([known, known.all(-1, keepdim=True)], dim=-1)
+    return torch.cat([ends, drawn], dim=2), valid

@@ -1,0 +1,1 @@
+"""Lightning around the model. Knows the task contract and no particular task."""

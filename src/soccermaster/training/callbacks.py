@@ -1,0 +1,78 @@
+"""What happens beside the steps: resumable checkpoints and a polite Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from soccermaster.structures import Batch
+
+LAST_NAME = "last.ckpt"
+
+
+class LastCheckpoint(Callback):
+    """Keeps `last.ckpt`, from which a run continues, in the run folder.
+
+    It is written every so many optimizer steps, at the end, and when the run is interrupted: the
+    first Ctrl-C finishes the step, writes the checkpoint and stops; a second one stops at once. The
+    file is written under another name and renamed.
+
+    Args:
+        directory: the run folder.
+        every_n_steps: optimizer steps between two checkpoints.
+    """
+
+    def __init__(self, directory: Path | str, every_n_steps: int = 200) -> None:
+        self.path = Path(directory) / LAST_NAME
+        self.every_n_steps = every_n_steps
+        self.interrupted = False
+        self._saved_step = -1
+        self._previous: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen for Ctrl-C."""
+        self._saved_step = trainer.global_step
+        self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Save when it is time, between two optimizer steps."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if self.interrupted:
+            trainer.should_stop = True
+        due = trainer.global_step - self._saved_step >= self.every_n_steps
+        if due or self.interrupted:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the end and stop listening."""
+        if self._saved_step != trainer.global_step:
+            self._save(trainer)
+        signal.signal(signal.SIGINT, self._previous)
+
+    def _save(self, trainer: Trainer) -> None:
+        fresh = self.path.with_name(f".{self.path.name}.writing")
+        trainer.save_checkpoint(fresh)  # on all processes
+        if trainer.is_global_zero:
+            fresh.replace(self.path)
+        self._saved_step = trainer.global_step
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        Console(stderr=True).print(
+            "\nInterrupted: finishing this step and saving. Press Ctrl-C again to stop at once."
+        )

@@ -1,0 +1,149 @@
+"""Datasets to batches: one loader per dataset, taking turns in training."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from soccermaster.data.augment import ResizeClip
+from soccermaster.data.collate import collate_clips
+from soccermaster.structures import Batch, unknown_fields
+from soccermaster.training.sampling import AugmentedClips, EndlessBatches, EveryNth, TakingTurns
+from soccermaster.vocabulary import ANNOTATION_FIELDS
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as one run uses it.
+
+    Attributes:
+        dataset: makes the dataset of a split: `dataset(split="train")`.
+        image_size: (H, W) of the network input.
+        batch_size: clips per batch and process.
+        augment: train on augmented clips; False resizes alone.
+    """
+
+    dataset: Callable[..., Any]
+    image_size: tuple[int, int]
+    batch_size: int
+    augment: bool = True
+
+
+class ClipDataModule(LightningDataModule):
+    """Loaders for training and evaluation.
+
+    Args:
+        sources: by name.
+        augment: makes the training transform of an image size: `augment(image_size=...)`.
+        seed: of order and augmentation.
+        num_workers: loader processes per dataset; None takes one per dataset, none on one core.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        augment: Callable[..., Any] | None = None,
+        seed: int = 0,
+        num_workers: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not sources:
+            raise ValueError("expected at least one dataset, got none. Add dataset=[...].")
+        self.sources = dict(sources)
+        self.augment = augment
+        self.seed = seed
+        single_core = (os.cpu_count() or 1) == 1
+        self.num_workers = (0 if single_core else 1) if num_workers is None else num_workers
+        self._datasets: dict[tuple[str, str], Any] = {}
+
+    def dataset(self, name: str, split: str) -> Any:
+        """The dataset of a source and split, made once."""
+        if (name, split) not in self._datasets:
+            dataset = self.sources[name].dataset(split=split)
+            if not len(dataset):
+                raise ValueError(f"dataset '{name}' has no clips in split '{split}'")
+            strange = unknown_fields(dataset.provides, ANNOTATION_FIELDS)
+            if strange:
+                raise ValueError(
+                    f"dataset '{name}' provides {strange}, which are no annotation fields. "
+                    f"The fields are {', '.join(ANNOTATION_FIELDS)}."
+                )
+            self._datasets[name, split] = dataset
+        return self._datasets[name, split]
+
+    def provides(self, split: str) -> dict[str, frozenset[str]]:
+        """Annotation fields of every source."""
+        return {name: frozenset(self.dataset(name, split).provides) for name in self.sources}
+
+    def sizes(self, split: str) -> dict[str, int]:
+        """Clips of every source."""
+        return {name: len(self.dataset(name, split)) for name in self.sources}
+
+    def train_dataloader(self) -> TakingTurns:
+        """Micro-batches of the sources in turn, each shuffled by itself."""
+        loaders = {}
+        for name, source in self.sources.items():
+            size = tuple(source.image_size)
+            use_augment = source.augment and self.augment is not None
+            transform = self.augment(image_size=size) if use_augment else ResizeClip(size)
+            dataset = self.dataset(name, "train")
+            rank, world_size = self._process()
+            batches = EndlessBatches(len(dataset), source.batch_size, self.seed, rank, world_size)
+            clips = AugmentedClips(dataset, transform, self.seed)
+            loaders[name] = self._loader(clips, name, "train", batch_sampler=batches)
+        return TakingTurns(loaders)
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """One loader per source over its validation split, in order."""
+        return self.evaluation_loaders("valid")
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """One loader per source over its test split, in order."""
+        return self.evaluation_loaders("test")
+
+    def evaluation_loaders(self, split: str) -> list[DataLoader]:
+        """One loader per source, every clip once, no augmentation."""
+        loaders = []
+        for name, source in self.sources.items():
+            dataset = self.dataset(name, split)
+            clips = AugmentedClips(dataset, ResizeClip(tuple(source.image_size)), self.seed)
+            sampler = EveryNth(len(dataset), *self._process())
+            loaders.append(
+                self._loader(clips, name, split, sampler=sampler, batch_size=source.batch_size)
+            )
+        return loaders
+
+    def _process(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _loader(self, clips: AugmentedClips, name: str, split: str, **sampling: Any) -> DataLoader:
+        collate = functools.partial(
+            collate_clips, provides=frozenset(clips.dataset.provides), source=name
+        )
+        return DataLoader(
+            clips,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            worker_init_fn=_one_thread if self.num_workers else None,
+            pin_memory=torch.cuda.is_available(),
+            **sampling,
+        )
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Lightning's hook; a batch knows how to move itself."""
+        return batch.to(device)
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

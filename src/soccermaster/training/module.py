@@ -1,0 +1,168 @@
+"""The training and evaluation steps, for any tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric
+
+from soccermaster.model import SoccerModel
+from soccermaster.structures import Batch
+from soccermaster.training.optim import AdamWCosine
+
+
+class MultiTaskModule(LightningModule):
+    """Every batch teaches the tasks that its dataset is routed to.
+
+    The datasets take turns as micro-batches and one optimizer step sees each of them once
+    (`accumulate_grad_batches` equals their number). Lightning divides each loss by that number.
+
+    Args:
+        model: the network.
+        routes: tasks that each dataset teaches, by dataset name.
+        loss_weights: of the tasks, by name.
+        optim: makes optimizer and schedule.
+        freeze: modules of the model that are not trained, by dotted name ("encoder").
+    """
+
+    def __init__(
+        self,
+        model: SoccerModel,
+        routes: Mapping[str, Sequence[str]],
+        loss_weights: Mapping[str, float],
+        optim: AdamWCosine | None = None,
+        freeze: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.routes = dict(routes)
+        self.loss_weights = check_loss_weights(model, loss_weights)
+        self.optim = optim
+        self.frozen = [_module(model, name) for name in freeze]
+        for module in self.frozen:
+            module.requires_grad_(False)
+        self.scores: dict[str, float] = {}  # of the last validation, by logged name
+        self.losses: dict[str, float] = {}
+        self._metrics: dict[str, Metric] = {}
+        self._mean_losses: dict[str, MeanMetric] = {}
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Lightning's hook: optimizer and per-step schedule."""
+        if self.optim is None:
+            raise ValueError("expected an optimizer for training, got optim=None")
+        total = int(self.trainer.estimated_stepping_batches)
+        optimizer, schedule = self.optim.build(self.model, total)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def train(self, mode: bool = True) -> MultiTaskModule:
+        """Training mode, except for frozen modules, which stay in evaluation mode."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The weighted loss of one micro-batch."""
+        outputs = self.model.run(batch, self.routes[batch.source])
+        total: Tensor | None = None
+        for name, output in outputs.items():
+            task = self.model.tasks[name]
+            terms = task.loss(output, batch)
+            loss = task.weigh(terms)
+            values = _named_losses("train", name, terms, loss)
+            self.log_dict(values, batch_size=len(batch.images))
+            weighted = self.loss_weights[name] * loss
+            total = weighted if total is None else total + weighted
+        assert total is not None  # a route is never empty
+        if not torch.isfinite(total):
+            raise ValueError(
+                f"the loss is {total.item()} at step {self.global_step} on clips "
+                f"{', '.join(batch.clip_ids)} of '{batch.source}'. Lower the learning rate or "
+                "check these clips."
+            )
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch.images))
+        if self.trainer.world_size > 1:
+            total = total + self._touch_everything()
+        return total
+
+    def _touch_everything(self) -> Tensor:
+        """0, attached to every trainable parameter.
+
+        Without it the gradients that earlier micro-batches left on heads which the last
+        micro-batch does not use would not be averaged over the processes.
+        """
+        return sum(  # type: ignore[return-value]
+            (p.flatten()[0] * 0.0 for p in self.model.parameters() if p.requires_grad),
+            start=torch.zeros((), device=self.device),
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        """Fresh metrics."""
+        names = dict.fromkeys(name for names in self.routes.values() for name in names)
+        self._metrics = {
+            name: self.model.tasks[name].make_metrics().to(self.device) for name in names
+        }
+        self._mean_losses = {}
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Losses and metrics of one batch."""
+        outputs = self.model.run(batch, self.routes[batch.source])
+        for name, output in outputs.items():
+            task = self.model.tasks[name]
+            terms = task.loss(output, batch)
+            for key, value in _named_losses("val", name, terms, task.weigh(terms)).items():
+                mean = self._mean_losses.setdefault(key, MeanMetric().to(self.device))
+                mean.update(value, weight=len(batch.images))
+            self._metrics[name].update(task.decode(output, batch), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Scores of all tasks, by logged name; what is undefined is NaN."""
+        self.scores = {
+            f"val/{name}/{score}": float(value)
+            for name, metric in self._metrics.items()
+            for score, value in metric.compute().items()
+        }
+        self.losses = {key: float(mean.compute()) for key, mean in self._mean_losses.items()}
+        # the metrics have gathered from all processes themselves
+        self.log_dict(self.scores | self.losses, rank_zero_only=True)
+        self._metrics, self._mean_losses = {}, {}
+
+
+def check_loss_weights(model: SoccerModel, weights: Mapping[str, float]) -> dict[str, float]:
+    """The weight of every task of the model.
+
+    Raises:
+        ValueError: a task has no weight.
+    """
+    missing = [name for name in model.tasks if name not in weights]
+    if missing:
+        raise ValueError(
+            f"expected a loss weight for every task, but {missing} have none. Add "
+            + " ".join(f"+loss_weights.{name}=1.0" for name in missing)
+        )
+    return {name: float(weights[name]) for name in model.tasks}
+
+
+def _named_losses(
+    stage: str, task: str, terms: Mapping[str, Tensor], loss: Tensor
+) -> dict[str, Tensor]:
+    named = {"loss": loss, **terms}
+    return {f"{stage}/{task}/{name}": value.detach() for name, value in named.items()}
+
+
+def _module(model: SoccerModel, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        known = ["encoder", *(f"tasks.{task}" for task in model.tasks)]
+        raise ValueError(
+            f"freeze names '{name}', which is no part of the model. Parts are {known} and "
+            "modules inside them."
+        ) from error

@@ -1,0 +1,234 @@
+"""A training run and an evaluation, from a composed configuration to the files they leave."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from soccermaster.model import SoccerModel, initialise_from, load_model
+from soccermaster.models.weights import find_checkpoint, read_config
+from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint
+from soccermaster.training.datamodule import ClipDataModule
+from soccermaster.training.module import MultiTaskModule
+from soccermaster.training.pictures import write_pictures
+from soccermaster.training.report import metrics_table, parameter_table, write_metrics
+from soccermaster.training.routing import route, routing_table
+
+TRAIN_KEYS = frozenset(
+    {
+        "name",
+        "seed",
+        "init_from",
+        "freeze",
+        "resume",
+        "checkpoint_every_n_steps",
+        "num_workers",
+        "loss_weights",
+        "encoder",
+        "text",
+        "heads",
+        "datasets",
+        "tasks",
+        "augment",
+        "optim",
+        "trainer",
+        "callbacks",
+        "loggers",
+        "paths",
+    }
+)
+EVALUATE_KEYS = frozenset(
+    {
+        "name",
+        "checkpoint",
+        "split",
+        "seed",
+        "num_workers",
+        "encoder",
+        "datasets",
+        "trainer",
+        "callbacks",
+        "paths",
+    }
+)
+CHECKPOINT_NAME = "checkpoint"
+METRICS_NAME = "metrics.json"
+PICTURES_NAME = "pictures"
+
+
+def train(cfg: DictConfig) -> dict[str, float]:
+    """Train, then evaluate on the validation splits.
+
+    Leaves in `cfg.paths.output`: `checkpoint/` (config.json, model.safetensors), `metrics.json`,
+    `pictures/`, `last.ckpt` and the logs.
+
+    Args:
+        cfg: composed from configs/train.yaml.
+
+    Returns:
+        The validation scores by logged name; undefined ones are NaN.
+
+    Raises:
+        InterruptedError: the run was stopped by Ctrl-C; its checkpoints are written.
+        ValueError: the configuration asks for something impossible.
+    """
+    console = Console()
+    output = Path(cfg.paths.output)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    torch.set_float32_matmul_precision("high")
+
+    model = SoccerModel.from_config(model_config(cfg))
+    if cfg.init_from is not None:
+        taken = initialise_from(model, cfg.init_from)
+        console.print(
+            f"Initialised from {cfg.init_from}: loaded {', '.join(taken.loaded)}; fresh "
+            f"{', '.join(taken.fresh) or 'none'}; unused {', '.join(taken.unused) or 'none'}"
+        )
+    data = make_datamodule(cfg)
+    routes = route(model.tasks, data.provides("train"))
+    model.config["input_sizes"] = input_sizes(routes, data)
+    module = MultiTaskModule(
+        model, routes, cfg.loss_weights, instantiate(cfg.optim), list(cfg.freeze)
+    )
+    _warn_of_idle_weights(cfg, model)
+
+    last = LastCheckpoint(output, cfg.checkpoint_every_n_steps)
+    trainer = make_trainer(cfg, [last])
+    if trainer.is_global_zero:
+        console.print(routing_table(model.tasks, data.provides("train"), data.sizes("train")))
+        console.print(parameter_table(model))
+        if (output / METRICS_NAME).exists() and cfg.resume is None:
+            console.print(f"[yellow]{output} holds an earlier run, which this one replaces.")
+
+    trainer.fit(module, datamodule=data, ckpt_path=resume_path(cfg, output), weights_only=True)
+    if trainer.is_global_zero:
+        model.save(output / CHECKPOINT_NAME)
+    if last.interrupted:
+        raise InterruptedError(
+            f"stopped after {trainer.global_step} steps. {output / LAST_NAME} and "
+            f"{output / CHECKPOINT_NAME} are written; continue with resume=auto "
+            f"paths.output={output}"
+        )
+    return _evaluate(trainer, module, data, output, console)
+
+
+def evaluate(cfg: DictConfig) -> dict[str, float]:
+    """Score a checkpoint on the validation (or test) splits of its datasets, or of others.
+
+    Args:
+        cfg: composed from configs/evaluate.yaml.
+
+    Returns:
+        The scores by logged name; undefined ones are NaN.
+    """
+    console = Console()
+    directory = find_checkpoint(cfg.checkpoint)
+    stored = read_config(directory)
+    if not cfg.datasets:
+        cfg = OmegaConf.merge(cfg, {"datasets": stored["datasets"]})
+    model = load_model(directory)
+    data = make_datamodule(cfg)
+    routes = route(model.tasks, data.provides(cfg.split))
+    weights = dict.fromkeys(model.tasks, 1.0)
+    module = MultiTaskModule(model, routes, weights)
+    trainer = make_trainer(cfg, [])
+    if trainer.is_global_zero:
+        console.print(routing_table(model.tasks, data.provides(cfg.split), data.sizes(cfg.split)))
+    return _evaluate(trainer, module, data, Path(cfg.paths.output), console, cfg.split)
+
+
+def model_config(cfg: DictConfig) -> dict[str, Any]:
+    """The part of a run's configuration that describes the model, in plain values.
+
+    The datasets go with it, so that a checkpoint knows what it is evaluated on.
+    """
+    return {
+        "name": cfg.name,
+        "encoder": OmegaConf.to_container(cfg.encoder, resolve=True),
+        "tasks": OmegaConf.to_container(cfg.tasks, resolve=True),
+        "datasets": OmegaConf.to_container(cfg.datasets, resolve=True),
+    }
+
+
+def input_sizes(routes: Mapping[str, Sequence[str]], data: ClipDataModule) -> dict[str, list[int]]:
+    """(H, W) that each task is taught at, by its first dataset; prediction uses the same."""
+    sizes: dict[str, list[int]] = {}
+    for source, tasks in routes.items():
+        for name in tasks:
+            sizes.setdefault(name, [int(side) for side in data.sources[source].image_size])
+    return sizes
+
+
+def make_datamodule(cfg: DictConfig) -> ClipDataModule:
+    """The data of a run."""
+    sources = {name: instantiate(node) for name, node in cfg.datasets.items()}
+    augment = instantiate(cfg.augment) if cfg.get("augment") else None
+    return ClipDataModule(sources, augment, cfg.seed, cfg.num_workers)
+
+
+def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer; the datasets of a run make one optimizer step together."""
+    loggers = [instantiate(node) for node in cfg.get("loggers", {}).values()]
+    callbacks = callbacks + [instantiate(node) for node in cfg.callbacks.values()]
+    return instantiate(
+        cfg.trainer,
+        accumulate_grad_batches=len(cfg.datasets),
+        callbacks=callbacks,
+        logger=loggers or False,
+        default_root_dir=cfg.paths.output,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+
+
+def resume_path(cfg: DictConfig, output: Path) -> str | None:
+    """The checkpoint to continue from.
+
+    Raises:
+        FileNotFoundError: `resume` asks for one that is not there.
+    """
+    if cfg.resume is None:
+        return None
+    path = output / LAST_NAME if cfg.resume == "auto" else Path(cfg.resume)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected a checkpoint to continue from at {path}, found none. Name the run folder "
+            "with paths.output=DIR, the file with resume=PATH, or leave out resume."
+        )
+    return str(path)
+
+
+def _evaluate(
+    trainer: pl.Trainer,
+    module: MultiTaskModule,
+    data: ClipDataModule,
+    output: Path,
+    console: Console,
+    split: str = "valid",
+) -> dict[str, float]:
+    data.trainer = trainer
+    trainer.validate(module, data.evaluation_loaders(split), verbose=False)
+    if trainer.is_global_zero:
+        console.print(metrics_table(module.scores))
+        output.mkdir(parents=True, exist_ok=True)
+        write_metrics(module.scores | module.losses, output / METRICS_NAME)
+        pictures = write_pictures(module.model, module.routes, data, split, output / PICTURES_NAME)
+        console.print(f"{len(pictures)} pictures in {output / PICTURES_NAME}")
+        console.print(f"scores in {output / METRICS_NAME}")
+    return dict(module.scores)
+
+
+def _warn_of_idle_weights(cfg: DictConfig, model: SoccerModel) -> None:
+    idle = sorted(set(cfg.loss_weights) - set(model.tasks))
+    if idle:
+        warnings.warn(f"loss_weights for tasks that are not selected: {idle}", stacklevel=2)

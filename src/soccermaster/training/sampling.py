@@ -1,0 +1,122 @@
+"""In which order clips are read: reproducible, resumable, the same for any number of workers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from soccermaster.structures import Batch, Clip
+
+
+class EndlessBatches(Sampler[list[tuple[int, int]]]):
+    """Shuffled batches without end; batch k is a function of the seed and k alone.
+
+    Each pass over the clips has its own shuffle; the tail that fills no batch is left to the next
+    pass. Yields (clip index, draw), where `draw` seeds the augmentation of this visit.
+
+    Args:
+        num_clips: in the dataset.
+        batch_size: clips per batch and process.
+        seed: of the shuffles.
+        rank, world_size: of this process; the processes share each pass.
+    """
+
+    def __init__(
+        self, num_clips: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.num_clips = num_clips
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.start = 0  # the batch that a new iteration begins with
+        self.batches_per_pass = num_clips // (batch_size * world_size)
+        if self.batches_per_pass == 0:
+            raise ValueError(
+                f"expected at least {batch_size * world_size} clips (batch size {batch_size} x "
+                f"{world_size} processes), got {num_clips}. Lower batch_size or add clips."
+            )
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order, shuffled_pass = np.empty(0, np.int64), -1
+        for k in itertools.count(self.start):
+            this_pass, position = divmod(k, self.batches_per_pass)
+            if this_pass != shuffled_pass:
+                rng = np.random.default_rng((self.seed, this_pass))
+                order, shuffled_pass = rng.permutation(self.num_clips), this_pass
+            first = (position * self.world_size + self.rank) * self.batch_size
+            yield [(int(i), this_pass) for i in order[first : first + self.batch_size]]
+
+
+class AugmentedClips(Dataset[Clip]):
+    """A dataset seen through a transform whose randomness is a function of seed, clip and draw."""
+
+    def __init__(self, dataset: Any, transform: Any, seed: int) -> None:
+        self.dataset = dataset
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Clip:
+        index, draw = key if isinstance(key, tuple) else (key, 0)
+        rng = np.random.default_rng((self.seed, draw, index))
+        return self.transform(self.dataset[index], rng)
+
+
+class TakingTurns:
+    """Batches of several loaders, one after the other, for one pass over the longest.
+
+    The position survives in `state_dict`, so that a resumed run reads the batches that an
+    uninterrupted one would have read.
+    """
+
+    def __init__(self, loaders: Mapping[str, DataLoader]) -> None:
+        self.loaders = dict(loaders)
+        self.served = 0
+        self._iterators: dict[str, Iterator[Batch]] | None = None
+
+    def __len__(self) -> int:
+        longest = max(loader.batch_sampler.batches_per_pass for loader in self.loaders.values())
+        return longest * len(self.loaders)
+
+    def __iter__(self) -> Iterator[Batch]:
+        names = list(self.loaders)
+        if self._iterators is None:
+            for turn, name in enumerate(names):
+                rounds, rest = divmod(self.served, len(names))
+                self.loaders[name].batch_sampler.start = rounds + (turn < rest)
+            self._iterators = {name: iter(loader) for name, loader in self.loaders.items()}
+        while True:
+            batch = next(self._iterators[names[self.served % len(names)]])
+            self.served += 1
+            yield batch
+            if self.served % len(self) == 0:
+                return
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches were served."""
+        return {"served": self.served}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue after that many batches."""
+        self.served = int(state["served"])
+        self._iterators = None
+
+
+class EveryNth(Sampler[int]):
+    """The clips rank, rank + world_size, ...: each is evaluated exactly once, nothing is padded."""
+
+    def __init__(self, num_clips: int, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = range(rank, num_clips, world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)

@@ -1,0 +1,290 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soccermaster.data.augment import AugmentClip, ResizeClip, flip_clip, warp_clip
+from soccermaster.geometry import Pitch, apply_homography, visible_keypoints, visible_segments
+from soccermaster.structures import Annotations, Athletes, Clip
+
+from .clips import SIZE, camera_of, exact_clip
+
+
+def scale_and_crop(scale, x, y):
+    return np.array([[scale, 0, x], [0, scale, y], [0, 0, 1.0]])
+
+
+def turn(angle_deg, centre=(80, 45)):
+    c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    x, y = centre
+    return np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y], [0, 0, 1.0]])
+
+
+def spot(x, y, size=SIZE):
+    """A frame with one blurred bright spot centred at (x, y) in continuous pixels."""
+    ys, xs = np.mgrid[: size[0], : size[1]] + 0.5
+    blob = 255 * np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * 4.0**2))
+    return np.repeat(blob[..., None], 3, axis=2).astype(np.uint8)
+
+
+def centroid(frame):
+    weight = frame[..., 0].astype(float)
+    ys, xs = np.mgrid[: frame.shape[0], : frame.shape[1]] + 0.5
+    return np.array([(xs * weight).sum(), (ys * weight).sum()]) / weight.sum()
+
+
+def plain_clip(frames):
+    return Clip(np.asarray(frames), np.zeros(len(frames)), Annotations(), "c", "test")
+
+
+# ----- warps
+
+
+@given(
+    angle=st.floats(-10, 10),
+    scale=st.floats(0.3, 1.5),
+    tilt=st.floats(-3e-4, 3e-4),
+    x=st.floats(60, 100),
+    y=st.floats(35, 55),
+)
+@settings(max_examples=30, deadline=None)
+def test_pixels_and_points_move_together(angle, scale, tilt, x, y):
+    homography = scale_and_crop(scale, 3.0, -2.0) @ turn(angle)
+    homography = np.array([[1, 0, 0], [0, 1, 0], [tilt, 0, 1.0]]) @ homography
+    warped = warp_clip(plain_clip([spot(x, y)]), homography, (150, 260))
+    expected = apply_homography(homography, [[x, y]])[0]
+    np.testing.assert_allclose(centroid(warped.frames[0]), expected, atol=0.15)
+
+
+def test_a_plain_resize_averages_over_areas():
+    clip = exact_clip()
+    small = ResizeClip((30, 40))(clip)
+    expected = cv2.resize(clip.frames[1], (40, 30), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(small.frames[1], expected)
+
+
+def test_shrinking_warps_do_not_alias():
+    stripes = np.zeros((1, 128, 128, 3), np.uint8)
+    stripes[:, :, ::2] = 255
+    small = warp_clip(plain_clip(stripes), scale_and_crop(0.25, 0.3, 0.1) @ turn(3), (24, 24))
+    assert np.ptp(small.frames[0, 6:18, 6:18]) < 30
+
+
+def test_two_warps_equal_the_composed_one():
+    clip = exact_clip()
+    first, second = scale_and_crop(1.1, -4, -2) @ turn(2), scale_and_crop(0.9, 3, 2) @ turn(-3)
+    chained = warp_clip(warp_clip(clip, first, SIZE), second, SIZE).annotations
+    composed = warp_clip(clip, second @ first, SIZE).annotations
+    np.testing.assert_allclose(
+        chained.keypoints.points_px, composed.keypoints.points_px, rtol=1e-4, atol=1e-2
+    )
+    both = np.isfinite(chained.lines.segments_px) & np.isfinite(composed.lines.segments_px)
+    assert both.sum() > 50
+    inside = (composed.lines.segments_px > 12) & (composed.lines.segments_px < 78) & both
+    inside = inside.all(axis=(-1, -2))  # clipped by neither frame
+    np.testing.assert_allclose(
+        chained.lines.segments_px[inside], composed.lines.segments_px[inside], atol=1e-2
+    )
+
+
+def test_an_inverse_warp_brings_everything_back():
+    clip = exact_clip(athletes=None)
+    homography = scale_and_crop(0.5, 10, 5)
+    back = warp_clip(warp_clip(clip, homography, SIZE), np.linalg.inv(homography), SIZE)
+    before, after = clip.annotations, back.annotations
+    np.testing.assert_allclose(
+        after.keypoints.points_px, before.keypoints.points_px, rtol=1e-4, atol=1e-3
+    )
+    np.testing.assert_allclose(after.lines.segments_px, before.lines.segments_px, atol=1e-3)
+    np.testing.assert_allclose(after.cameras.K, before.cameras.K)
+
+
+@pytest.mark.parametrize(
+    "transform", [ResizeClip((60, 60)), AugmentClip((60, 90), max_rotation_deg=0)]
+)
+def test_the_camera_projects_to_the_moved_keypoints_and_lines(transform):
+    pitch = Pitch("exact")
+    for seed in range(6):  # with and without the mirror
+        clip = transform(exact_clip(), np.random.default_rng(seed))
+        size = clip.frames.shape[1:3]
+        camera = camera_of(clip.annotations.cameras, size)
+        np.testing.assert_allclose(np.linalg.det(camera.R), 1.0)
+        np.testing.assert_allclose(
+            visible_keypoints(camera, pitch), clip.annotations.keypoints.points_px,
+            rtol=1e-4, atol=1e-2,
+        )  # fmt: skip
+        seen = np.isfinite(clip.annotations.lines.segments_px).all(axis=(-1, -2))
+        projected = visible_segments(camera, pitch)
+        assert seen.any() and np.isfinite(projected[seen]).all()
+
+
+def test_cameras_do_not_survive_a_rotation():
+    assert warp_clip(exact_clip(), turn(1), SIZE).annotations.cameras is None
+
+
+def boxes_clip(*boxes_xyxy):
+    clip = exact_clip()
+    athletes = Athletes.from_boxes(np.zeros(len(boxes_xyxy)), np.array(boxes_xyxy, np.float32))
+    annotations = dataclasses.replace(clip.annotations, athletes=athletes)
+    return dataclasses.replace(clip, annotations=annotations)
+
+
+def test_boxes_are_clipped_and_dropped_when_little_is_left():
+    clip = boxes_clip((10, 10, 20, 30), (96, 10, 104, 30), (93, 10, 103, 30), (120, 10, 130, 30))
+    moved = warp_clip(clip, scale_and_crop(1.0, 60, 0), SIZE).annotations.athletes
+    np.testing.assert_allclose(
+        moved.boxes_xyxy_px, [[70, 10, 80, 30], [156, 10, 160, 30], [153, 10, 160, 30]]
+    )
+    moved = warp_clip(clip, scale_and_crop(1.0, 62, 0), SIZE).annotations.athletes
+    assert len(moved) == 3  # exactly a quarter is left of the second
+    moved = warp_clip(clip, scale_and_crop(1.0, 62.1, 0), SIZE).annotations.athletes
+    assert len(moved) == 2
+
+
+def test_a_turned_box_is_the_hull_of_its_corners():
+    turned = warp_clip(boxes_clip((70, 35, 90, 55)), turn(45), SIZE).annotations.athletes
+    half = 10 * np.sqrt(2)
+    np.testing.assert_allclose(
+        turned.boxes_xyxy_px[0], [80 - half, 45 - half, 80 + half, 45 + half], rtol=1e-5
+    )
+
+
+def test_lines_outside_become_known_to_be_absent():
+    moved = warp_clip(exact_clip(), scale_and_crop(1.0, 500, 0), SIZE).annotations.lines
+    assert np.isnan(moved.segments_px).all() and moved.known.all()
+
+
+def test_mirrors_and_singular_homographies_are_refused():
+    for homography in (np.diag([-1.0, 1, 1]), np.diag([0.0, 1, 1])):
+        with pytest.raises(ValueError, match="keeps the orientation"):
+            warp_clip(exact_clip(), homography, SIZE)
+
+
+def test_clips_without_annotations_stay_without():
+    clip = AugmentClip((40, 60))(plain_clip([spot(80, 45)]), np.random.default_rng(0))
+    assert clip.annotations == Annotations() and clip.frames.shape == (1, 40, 60, 3)
+
+
+# ----- mirror
+
+
+def test_flipping_twice_changes_nothing_but_the_numbers():
+    clip = exact_clip()
+    twice = flip_clip(flip_clip(clip))
+    np.testing.assert_array_equal(twice.frames, clip.frames)
+    old, new = clip.annotations, twice.annotations
+    for part in ("athletes", "keypoints", "lines", "cameras"):
+        for field in dataclasses.fields(getattr(old, part)):
+            if field.name != "numbers":
+                np.testing.assert_allclose(
+                    getattr(getattr(new, part), field.name),
+                    getattr(getattr(old, part), field.name),
+                    atol=1e-4,
+                )
+    assert (new.event, new.text) == (old.event, old.text)
+    assert new.athletes.numbers.tolist() == [-1, 100, -1] * 3
+
+
+def test_the_mirror_renames_left_and_right():
+    clip = exact_clip()
+    flipped = flip_clip(clip).annotations
+    width = SIZE[1]
+    before = clip.annotations.keypoints.points_px[0, 0]  # the corner at the far left
+    after = flipped.keypoints.points_px[0, 2]  # is now the one at the far right
+    np.testing.assert_allclose(after, [width - before[0], before[1]], rtol=1e-5)
+    assert flipped.athletes.teams.tolist() == [1, 0, -1] * 3
+    np.testing.assert_allclose(
+        flipped.athletes.positions_m, clip.annotations.athletes.positions_m * [-1, 1]
+    )
+    assert flipped.text == "[PLAYER] swings it in from the right."
+    assert not flipped.keypoints.known[:, Pitch().keypoint_flip[40]].any()
+
+
+def test_a_mirrored_camera_sees_the_mirrored_pitch():
+    flipped = flip_clip(exact_clip()).annotations
+    camera = camera_of(flipped.cameras, SIZE)
+    assert (camera.K[:, 0, 0] > 0).all()
+    np.testing.assert_allclose(np.linalg.det(camera.R), 1.0)
+    np.testing.assert_allclose(
+        visible_keypoints(camera, Pitch("exact")), flipped.keypoints.points_px, rtol=1e-4, atol=1e-2
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "mirrored"),
+    [
+        ("A left-footed shot from the Right.", "A right-footed shot from the Left."),
+        ("LEFT side, leftmost, rightwards", "RIGHT side, rightmost, leftwards"),
+        ("A bright, upright cleft.", "A bright, upright cleft."),
+    ],
+)
+def test_words_in_the_mirror(text, mirrored):
+    assert flip_clip(exact_clip(text=text)).annotations.text == mirrored
+    assert flip_clip(exact_clip(text=None)).annotations.text is None
+
+
+# ----- random draws
+
+
+def test_one_draw_for_all_frames_of_a_clip():
+    still = plain_clip([spot(80, 45)] * 3)
+    augmented = AugmentClip((60, 90))(still, np.random.default_rng(3)).frames
+    np.testing.assert_array_equal(augmented[0], augmented[1])
+    np.testing.assert_array_equal(augmented[0], augmented[2])
+
+
+def test_the_same_generator_state_gives_the_same_clip():
+    augment, clip = AugmentClip((60, 90)), exact_clip()
+    first, second = (augment(clip, np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(first.frames, second.frames)
+    other = augment(clip, np.random.default_rng(8))
+    assert (first.frames != other.frames).any()
+
+
+def test_without_strength_it_is_a_resize():
+    nothing = AugmentClip(
+        (60, 90), flip=0, max_zoom=1, max_shift=0, max_rotation_deg=0,
+        brightness=0, contrast=0, saturation=0, hue=0,
+    )  # fmt: skip
+    clip = exact_clip()
+    augmented = nothing(clip, np.random.default_rng(0))
+    np.testing.assert_array_equal(augmented.frames, ResizeClip((60, 90))(clip).frames)
+    assert augmented.annotations.cameras is not None
+
+
+def test_draws_stay_within_their_limits():
+    augment, clip = AugmentClip(SIZE, max_zoom=1.5, max_shift=0.1), exact_clip()
+    rng = np.random.default_rng(0)
+    drawn = [augment.draw(clip, rng) for _ in range(200)]
+    centres = np.array([apply_homography(d.output_from_input, [[80, 45]])[0] for d in drawn])
+    assert (np.abs(centres - (80, 45)) <= (16, 9)).all()
+    assert np.abs(centres - (80, 45)).max(axis=0) == pytest.approx((16, 9), rel=0.1)
+    zooms = [np.sqrt(np.linalg.det(d.output_from_input[:2, :2])) for d in drawn]
+    assert 1 <= min(zooms) < 1.05 and 1.4 < max(zooms) <= 1.5
+    assert 0.35 < np.mean([d.flip for d in drawn]) < 0.65
+
+
+def test_colours_change_as_asked():
+    grey = plain_clip(np.full((1, 8, 8, 3), 100, np.uint8))
+    only = {"flip": 0, "max_zoom": 1, "max_shift": 0, "max_rotation_deg": 0}
+    none = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
+    rng = np.random.default_rng(1)
+    brighter = AugmentClip((8, 8), **only, **(none | {"brightness": 0.5}))
+    values = [brighter(grey, rng).frames[0, 0, 0, 0] for _ in range(50)]
+    assert min(values) < 60 and max(values) > 140 and min(values) >= 50 and max(values) <= 150
+    # Grey has no colour and one grey level no contrast.
+    for name in ("contrast", "saturation", "hue"):
+        changed = AugmentClip((8, 8), **only, **(none | {name: 0.4}))(grey, rng)
+        np.testing.assert_allclose(changed.frames.astype(int), 100, atol=1)
+    red = plain_clip(np.full((1, 8, 8, 3), (200, 20, 20), np.uint8))
+    turned = AugmentClip((8, 8), **only, **(none | {"hue": 0.2}))(red, np.random.default_rng(4))
+    assert np.ptp(turned.frames[0, 0, 0].astype(int) - (200, 20, 20)) > 30
+
+
+def test_bad_settings_are_refused():
+    for wrong in ({"flip": 1.5}, {"max_zoom": 0.9}, {"contrast": 1.0}):
+        with pytest.raises(ValueError, match="expected"):
+            AugmentClip((8, 8), **wrong)
