@@ -15,22 +15,23 @@ from rich.progress import track
 
 from soccermaster.data.frame_source import open_source
 from soccermaster.data.video import VideoWriter
-from soccermaster.geometry.homography import apply_homography, estimate_homography
-from soccermaster.geometry.pitch import Pitch
+from soccermaster.geometry.homography import apply_homography
+from soccermaster.geometry.registration import MIN_INLIERS, register_ground
 from soccermaster.predict import ClipPredictions, FramePredictions, Predictor
 from soccermaster.viz.draw import draw_overlay
-from soccermaster.viz.pitch_map import draw_pitch, draw_positions, write_message
+from soccermaster.viz.pitch_map import (
+    draw_field_of_view,
+    draw_pitch,
+    draw_positions,
+    field_of_view_m,
+    write_message,
+)
 from soccermaster.vocabulary import LINES, NO_NUMBER, ROLES
 
 PREDICTIONS_NAME = "predictions.jsonl"
 VIDEO_NAME = "annotated.mp4"
 PICTURE_NAME = "annotated.png"
 BIRDS_EYE_NAME = "birds_eye.png"
-
-#: A frame is registered when this many ground keypoints agree on one homography ...
-MIN_INLIERS = 6
-#: ... within this distance on the ground.
-INLIER_M = 2.0
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,8 @@ def _draw(
 class _Registered:
     """A frame whose keypoints fit the pitch, with the people on it."""
 
-    frame: int
     inliers: int
+    view_m: Float[np.ndarray, "n 2"]  # corners of the ground in view
     feet_m: Float[np.ndarray, "n 2"]
     roles: np.ndarray
     numbers: np.ndarray
@@ -212,32 +213,25 @@ class _Registered:
 def _register(
     frame: FramePredictions, athlete_threshold: float, pitch_threshold: float
 ) -> _Registered | None:
-    """Fit a homography to the ground keypoints; None when too few agree."""
     if frame.keypoints is None:
         return None
-    template_m = Pitch().keypoints_m
-    size = np.array([frame.image.shape[1], frame.image.shape[0]])
-    points_px = frame.keypoints.points_norm.numpy() * size
-    use = (frame.keypoints.scores.numpy() > pitch_threshold) & (template_m[:, 2] == 0)
-    if use.sum() < MIN_INLIERS:
-        return None
-    ground_m = template_m[use, :2]
-    pitch_from_image = estimate_homography(points_px[use], ground_m, ransac_px=INLIER_M)
-    if pitch_from_image is None:
-        return None
-    mapped_m = apply_homography(pitch_from_image, points_px[use])
-    inliers = int((np.linalg.norm(mapped_m - ground_m, axis=1) < INLIER_M).sum())
-    if inliers < MIN_INLIERS:
+    height, width = frame.image.shape[:2]
+    size = np.array([width, height])
+    shown = frame.keypoints.scores.numpy() > pitch_threshold
+    points_px = np.where(shown[:, None], frame.keypoints.points_norm.numpy() * size, np.nan)
+    ground = register_ground(points_px, (width, height))
+    if ground is None:
         return None
     feet_m, roles, numbers = np.zeros((0, 2)), np.zeros(0, int), np.zeros(0, int)
     if frame.athletes is not None:
-        shown = frame.athletes.scores >= athlete_threshold
-        boxes = frame.athletes.boxes_xyxy_norm[shown].numpy()
+        people = frame.athletes.scores >= athlete_threshold
+        boxes = frame.athletes.boxes_xyxy_norm[people].numpy()
         feet_px = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, 3]], axis=1) * size
-        feet_m = apply_homography(pitch_from_image, feet_px)
-        roles = frame.athletes.roles[shown].numpy()
-        numbers = frame.athletes.numbers[shown].numpy()
-    return _Registered(frame.index, inliers, feet_m, roles, numbers)
+        feet_m = apply_homography(ground.pitch_from_image, feet_px)
+        roles = frame.athletes.roles[people].numpy()
+        numbers = frame.athletes.numbers[people].numpy()
+    view_m = field_of_view_m(ground.image_from_pitch, (width, height))
+    return _Registered(int(ground.inliers.sum()), view_m, feet_m, roles, numbers)
 
 
 def _birds_eye(best: _Registered | None) -> UInt8[np.ndarray, "h w 3"]:
@@ -247,6 +241,7 @@ def _birds_eye(best: _Registered | None) -> UInt8[np.ndarray, "h w 3"]:
             pitch,
             f"No frame could be registered: {MIN_INLIERS} ground keypoints must agree on the pitch",
         )
+    pitch = draw_field_of_view(pitch, best.view_m)
     return draw_positions(pitch, best.feet_m, roles=best.roles, numbers=best.numbers)
 
 

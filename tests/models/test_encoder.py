@@ -51,9 +51,7 @@ def test_closed_gates_and_no_frame_embedding_make_an_image_encoder(encoder):
         encoder.temporal[0].gate.zero_()
         encoder.frame_embedding.zero_()
     images = torch.rand(1, 3, 3, 32, 48)
-    assert torch.allclose(
-        encoder(images).frames[:, 1:2], encoder(images[:, 1:2]).frames, atol=1e-5
-    )
+    assert torch.allclose(encoder(images).frames[:, 1:2], encoder(images[:, 1:2]).frames, atol=1e-5)
 
 
 def test_padding_frames_change_nothing(encoder):

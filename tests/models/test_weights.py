@@ -70,7 +70,11 @@ def test_no_checkpoint_says_what_is_there(tmp_path):
 
 @pytest.mark.parametrize(
     "text,message",
-    [("{", "expected a JSON object"), ("[]", "key 'encoder'"), ('{"encoder": {}}', "format_version")],
+    [
+        ("{", "expected a JSON object"),
+        ("[]", "key 'encoder'"),
+        ('{"encoder": {}}', "format_version"),
+    ],
 )
 def test_damaged_config_is_refused(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)

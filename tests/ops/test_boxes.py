@@ -8,9 +8,10 @@ from soccermaster.ops.boxes import box_iou, cxcywh_to_xyxy, generalized_box_iou,
 def test_conversions_are_inverse():
     boxes = torch.rand(7, 4)
     assert torch.allclose(xyxy_to_cxcywh(cxcywh_to_xyxy(boxes)), boxes, atol=1e-6)
-    assert cxcywh_to_xyxy(torch.tensor([0.5, 0.5, 0.2, 0.4])).tolist() == torch.tensor(
-        [0.4, 0.3, 0.6, 0.7]
-    ).tolist()
+    assert (
+        cxcywh_to_xyxy(torch.tensor([0.5, 0.5, 0.2, 0.4])).tolist()
+        == torch.tensor([0.4, 0.3, 0.6, 0.7]).tolist()
+    )
 
 
 def test_iou_of_known_boxes():

@@ -13,7 +13,9 @@ def test_pad_rows_lays_a_table_out_per_frame():
 
 
 def test_match_takes_the_cheapest_assignment_of_each_frame():
-    cost = torch.tensor([[[1.0, 2.0], [1.5, 9.0], [9.0, 9.0]], [[5.0, 0.0], [1.0, 0.0], [2.0, 0.0]]])
+    cost = torch.tensor(
+        [[[1.0, 2.0], [1.5, 9.0], [9.0, 9.0]], [[5.0, 0.0], [1.0, 0.0], [2.0, 0.0]]]
+    )
     valid = torch.tensor([[True, True], [True, False]])
     frames, queries, slots = match(cost, valid)
     assert list(zip(frames.tolist(), queries.tolist(), slots.tolist(), strict=True)) == [

@@ -1,4 +1,4 @@
-"""What happens beside the steps: resumable checkpoints and a polite Ctrl-C."""
+"""What happens beside the steps: progress, resumable checkpoints and a polite Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,10 +9,84 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from soccermaster.structures import Batch
 
 LAST_NAME = "last.ckpt"
+
+
+class StepProgress(Callback):
+    """A bar over the optimizer steps of a run with its running loss, and one per evaluation."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task: Any = None
+        self._loss: float | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar."""
+        self._open(trainer, "training", int(trainer.estimated_stepping_batches))
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Advance; the loss shown is a running mean over the datasets."""
+        if self._bar is None:
+            return
+        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
+        self._bar.update(self._task, completed=trainer.global_step, note=f"loss {self._loss:.3f}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open a bar, unless training shows one."""
+        if self._bar is None:
+            self._open(trainer, "evaluating", int(sum(trainer.num_val_batches)))
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Advance."""
+        if self._bar is not None and not trainer.training:
+            self._bar.advance(self._task)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bar, unless it is that of training."""
+        if not trainer.training:
+            self._close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the terminal in order."""
+        self._close()
+
+    def _open(self, trainer: Trainer, name: str, total: int) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._task = self._bar.add_task(name, total=total, note="")
+        self._bar.start()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
 
 class LastCheckpoint(Callback):
@@ -64,7 +138,7 @@ class LastCheckpoint(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         fresh = self.path.with_name(f".{self.path.name}.writing")
-        trainer.save_checkpoint(fresh)  # on all processes
+        trainer.save_checkpoint(fresh, weights_only=False)  # on all processes
         if trainer.is_global_zero:
             fresh.replace(self.path)
         self._saved_step = trainer.global_step

@@ -19,13 +19,10 @@ def parameter_table(model: SoccerModel) -> Table:
     table.add_column("part")
     table.add_column("parameters", justify="right")
     table.add_column("trained", justify="right")
-    table.add_column("learns from")
-    parts: list[tuple[str, nn.Module, str]] = [("encoder", model.encoder, "")]
-    parts += [(name, t, ", ".join(sorted(t.requires))) for name, t in model.tasks.items()]
-    for name, module, requires in parts:
-        table.add_row(name, *_counts(module), requires)
+    for name, module in (("encoder", model.encoder), *model.tasks.items()):
+        table.add_row(name, *_counts(module))
     table.add_section()
-    table.add_row("all", *_counts(model), "")
+    table.add_row("all", *_counts(model))
     return table
 
 

@@ -51,14 +51,13 @@ def route(
 def routing_table(
     tasks: Mapping[str, Task], provides: Mapping[str, Iterable[str]], sizes: Mapping[str, int]
 ) -> Table:
-    """The routes as a table: one row per dataset, one column per task."""
+    """The routes as a table: one row per task, with the datasets that teach it."""
     routes = route(tasks, provides)
-    table = Table(title="Routing: which dataset teaches which task")
-    table.add_column("dataset")
-    table.add_column("clips", justify="right")
-    for name in tasks:
-        table.add_column(name, justify="center")
-    for source, taught in routes.items():
-        marks = ("yes" if name in taught else "" for name in tasks)
-        table.add_row(source, str(sizes[source]), *marks)
+    table = Table(title="Routing")
+    table.add_column("task")
+    table.add_column("learns from")
+    table.add_column("taught by")
+    for name, task in tasks.items():
+        teachers = [f"{d} ({sizes[d]} clips)" for d, taught in routes.items() if name in taught]
+        table.add_row(name, ", ".join(sorted(task.requires)), ", ".join(teachers))
     return table

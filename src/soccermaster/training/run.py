@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     directory = find_checkpoint(cfg.checkpoint)
     stored = read_config(directory)
     if not cfg.datasets:
-        cfg = OmegaConf.merge(cfg, {"datasets": stored["datasets"]})
+        cfg = OmegaConf.create({**cfg, "datasets": stored["datasets"]})
     model = load_model(directory)
     data = make_datamodule(cfg)
     routes = route(model.tasks, data.provides(cfg.split))
@@ -176,6 +177,7 @@ def make_datamodule(cfg: DictConfig) -> ClipDataModule:
 
 def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning's trainer; the datasets of a run make one optimizer step together."""
+    _quieten()
     loggers = [instantiate(node) for node in cfg.get("loggers", {}).values()]
     callbacks = callbacks + [instantiate(node) for node in cfg.callbacks.values()]
     return instantiate(
@@ -206,6 +208,15 @@ def resume_path(cfg: DictConfig, output: Path) -> str | None:
             "with paths.output=DIR, the file with resume=PATH, or leave out resume."
         )
     return str(path)
+
+
+def _quieten() -> None:
+    """Keep the libraries' chatter off the screen; their own errors stay."""
+    for name in ("lightning.pytorch", "lightning.fabric", "faster_coco_eval"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # raised by lightning about its own code and defaults; nobody here can act on them
+    for message in (".*LeafSpec.*", ".*does not have many workers.*", ".*srun.*"):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _evaluate(

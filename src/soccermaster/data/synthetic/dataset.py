@@ -180,7 +180,9 @@ def _render(
     source: str,
 ) -> Clip:
     height, width = image_size
-    start_s, end_s = min(-16.0, times_s[0] - 1), max(16.0, times_s[-1] + 1)
+    start_s, end_s = times_s[0] - 5.0, times_s[-1] + 3.0  # room for what leads up to the frames
+    if event is not None:
+        start_s, end_s = min(-16.0, start_s), max(16.0, end_s)
     script = Script(draw_people(rng), float(start_s), float(end_s))
     story: Story | None = None
     if event is None:

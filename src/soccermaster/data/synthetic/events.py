@@ -139,7 +139,8 @@ def act_corner(script: Script, rng: np.random.Generator) -> Story:
     else:
         script.ball_at(2.4, (side * 57, rng.choice([-1, 1]) * rng.uniform(4.5, 8)))
         _goal_kick(script, side, 1 - team)
-    script.look((-9, *(0.85 * flag), 34), (-1, side * 44, far * 12, 38), (2, side * 42, 0, 38))
+    wide = (-1.0, side * 46, far * 17, 48)
+    script.look((-9, *(0.92 * flag), 30), (-4, *(0.9 * flag), 32), wide, (1.5, side * 42, 0, 40))
     return Story("corner", _word(side), outcome)
 
 
@@ -335,6 +336,7 @@ def act_injury(script: Script, rng: np.random.Generator) -> Story:
     out = (float(spot[0] + rng.uniform(-10, 10)), float(rng.choice([-1, 1])) * 35.5)
     script.ball_at(-2.5, out)
     script.stop_play(-4.8, script.end_s + 5)
+    script.watch(-4.0, 14.0, spot)
     around = formation(script, spot)
     near = np.argsort(np.linalg.norm(around - spot, axis=-1))
     standing = [int(i) for i in near if script.people[i].role == PLAYER and i != victim][:5]
@@ -567,4 +569,5 @@ def _nearest(script: Script, team: int, xy_m: np.ndarray | Point, but: int = -1)
     """The player of a team whose formation place is nearest."""
     places = formation(script, np.asarray(xy_m, np.float64))
     players = [i for i in script.team(team) if i != but]
-    return min(players, key=lambda i: float(np.linalg.norm(places[i] - xy_m)))
+    distances = np.hypot(*(places[players] - xy_m).T)
+    return players[int(distances.argmin())]

@@ -45,9 +45,12 @@ def move(script: Script, times_s: Float[np.ndarray, " T"], seed: int) -> Motion:
     velocity = (after - before) / (2 * step_s)
     speeds = np.linalg.norm(velocity, axis=-1)
     ball_m = ball_positions(script, times_s)
-    to_ball = ball_m[:, None, :2] - positions_m
-    to_ball /= np.linalg.norm(to_ball, axis=-1, keepdims=True) + 0.5
-    facing = velocity + 0.8 * to_ball
+    watched_m = ball_m[:, :2].copy()
+    for start_s, end_s, x_m, y_m in script.watched:
+        watched_m[(times_s >= start_s) & (times_s < end_s)] = (x_m, y_m)
+    gaze = watched_m[:, None] - positions_m
+    gaze /= np.linalg.norm(gaze, axis=-1, keepdims=True) + 0.5
+    facing = velocity + 0.8 * gaze
     rng = np.random.default_rng([seed, 2])
     cadence_hz, phase = rng.uniform(1.25, 1.55, len(script.people)), rng.uniform(0, 2 * np.pi)
     flags = {"lie": np.zeros(speeds.shape, bool), "arms": np.zeros(speeds.shape, bool)}
@@ -82,10 +85,7 @@ def ball_positions(script: Script, times_s: Float[np.ndarray, "*n"]) -> Float[np
 
 def formation(script: Script, ball_xy_m: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n P 2"]:
     """Where everybody belongs while the ball is at a place."""
-    people = script.people
-    role = np.array([p.role for p in people])
-    forward = np.array([1.0 if p.team == 0 else -1.0 for p in people])
-    spot = np.array([p.spot for p in people], np.float64)
+    role, forward, spot = script.traits()
     ball_x, ball_y = ball_xy_m[..., 0, None], ball_xy_m[..., 1, None]
     x = np.clip(forward * (spot[:, 0] * 40 - 38) + 0.6 * ball_x, -47.0, 47.0)
     y = spot[:, 1] * 24 + 0.28 * ball_y

@@ -8,6 +8,7 @@ one, as in `vocabulary.TEAMS`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -103,6 +104,8 @@ class Script:
     poses: list[PoseSpan] = field(default_factory=list)
     looks: list[np.ndarray] = field(default_factory=list)
     stops: list[tuple[float, float]] = field(default_factory=list)
+    watched: list[tuple[float, float, float, float]] = field(default_factory=list)
+    _traits: tuple[np.ndarray, np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
     def ball_at(
         self,
@@ -140,6 +143,20 @@ class Script:
     def stop_play(self, start_s: float, end_s: float) -> None:
         """Nobody runs for the ball in this time."""
         self.stops.append((start_s, end_s))
+
+    def watch(self, start_s: float, end_s: float, xy_m: tuple[float, float] | np.ndarray) -> None:
+        """Everybody looks at a place instead of at the ball."""
+        self.watched.append((start_s, end_s, float(xy_m[0]), float(xy_m[1])))
+
+    def traits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Role (P,), attacking direction (P,) and spot (P, 2) of everybody."""
+        if self._traits is None or len(self._traits[0]) != len(self.people):
+            self._traits = (
+                np.array([p.role for p in self.people]),
+                np.array([1.0 if p.team == 0 else -1.0 for p in self.people]),
+                np.array([p.spot for p in self.people], np.float64),
+            )
+        return self._traits
 
     def team(self, team: int, role: int = PLAYER) -> list[int]:
         """The people of a team with a role, as indices."""
@@ -238,7 +255,7 @@ def _draw_kits(rng: np.random.Generator) -> list[Kit]:
 
 def _distance(color: Color, others: list[Color]) -> float:
     """Distance to the nearest of the other colours."""
-    return min((float(np.linalg.norm(np.subtract(color, o))) for o in others), default=np.inf)
+    return min((math.dist(color, other) for other in others), default=math.inf)
 
 
 def _contrasting(shirt: Color) -> Color:

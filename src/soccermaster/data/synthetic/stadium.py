@@ -1,4 +1,4 @@
-"""What stands around the pitch: grass, advertising boards and stands with a crowd.
+"""What a pitch consists of besides its markings: grass, goals, flags, boards and stands.
 
 Textures are drawn once per process and variant, from fixed seeds, and shared by all clips.
 """
@@ -12,7 +12,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from soccermaster.geometry.pitch import GOAL_AREA_WIDTH_M, LENGTH_M, WIDTH_M
+from soccermaster.geometry import Camera
+from soccermaster.geometry.pitch import (
+    GOAL_AREA_WIDTH_M,
+    GOAL_HEIGHT_M,
+    GOAL_WIDTH_M,
+    LENGTH_M,
+    WIDTH_M,
+)
 
 NUM_GRASS = 4
 NUM_CROWDS = 4
@@ -61,27 +68,155 @@ def grass_texture(variant: int) -> UInt8[np.ndarray, "h w"]:
     return np.clip(gray, 0, 255).astype(np.uint8)
 
 
-@functools.lru_cache(maxsize=4 * NUM_CROWDS)
-def stadium_panels(variant: int) -> tuple[Panel, ...]:
+def draw_panels(image: UInt8[np.ndarray, "H W 3"], camera: Camera, variant: int) -> None:
+    """Draw stands and boards into an image, in place."""
+    panels = _stadium_panels(variant)
+    corners_m = np.stack([panel.corners_m for panel in panels])
+    corners_px, depth_m = camera.project(corners_m.reshape(-1, 3))
+    corners_px, depth_m = corners_px.reshape(-1, 4, 2), depth_m.reshape(-1, 4)
+    height, width = image.shape[:2]
+    with np.errstate(invalid="ignore"):
+        low = np.clip(np.floor(corners_px.min(axis=1)), 0, (width, height))
+        high = np.clip(np.ceil(corners_px.max(axis=1)), 0, (width, height))
+        shown = (depth_m > _NEAR_M).all(axis=1) & (high > low).all(axis=1)
+    for i in np.nonzero(shown)[0]:
+        (left, top), (right, bottom) = low[i].astype(int).tolist(), high[i].astype(int).tolist()
+        panel = panels[i]
+        plane = np.stack([panel.right_m, panel.down_m, panel.corner_m - camera.position_m], -1)
+        image_from_texture = camera.K @ camera.R @ plane @ panel.plane_from_texture
+        cv2.warpPerspective(
+            panel.texture,
+            to_pixel_index(left, top) @ image_from_texture,
+            (right - left, bottom - top),
+            dst=image[top:bottom, left:right],
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_TRANSPARENT,
+        )
+
+
+def goal_depths(camera: Camera) -> dict[int, float]:
+    """Distance along the optical axis of the left (-1) and the right (1) goal."""
+    left, right = camera.camera_from_world(np.array([(-52.5, 0.0, 0.0), (52.5, 0.0, 0.0)]))[:, 2]
+    return {-1: float(left), 1: float(right)}
+
+
+def draw_goal(image: UInt8[np.ndarray, "H W 3"], camera: Camera, side: int) -> None:
+    """Draw the left (-1) or right (1) goal with a thin net into an image, in place."""
+    points_px, depth_m = camera.project(_goal_lines(side).reshape(-1, 3))
+    if depth_m.min() < _NEAR_M:
+        return
+    height, width = image.shape[:2]
+    low = np.clip(np.floor(points_px.min(axis=0)) - 4, 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(points_px.max(axis=0)) + 4, 0, (width, height)).astype(int)
+    if (high <= low).any():
+        return
+    window = image[low[1] : high[1], low[0] : high[0]]
+    ends = np.rint((points_px - low - 0.5) * _ONE).astype(np.int32).reshape(-1, 2, 2)
+    veil = window.copy()
+    cv2.polylines(veil, list(ends[3:]), False, (215, 215, 215), 1, cv2.LINE_AA, _SHIFT)
+    px_per_m = camera.K[0, 0] / depth_m[0]
+    share = float(np.clip(px_per_m / 40, 0.25, 0.6))
+    cv2.addWeighted(veil, share, window, 1 - share, 0, dst=window)
+    thick = max(1, round(_POST_WIDTH_M * px_per_m))
+    cv2.polylines(window, list(ends[:3]), False, (245, 245, 245), thick, cv2.LINE_AA, _SHIFT)
+
+
+def draw_flags(image: UInt8[np.ndarray, "H W 3"], camera: Camera) -> None:
+    """Draw the corner flags into an image, in place."""
+    points_px, depth_m = camera.project(_FLAGS_M.reshape(-1, 3))
+    points_px, depth_m = points_px.reshape(-1, 4, 2), depth_m.reshape(-1, 4)
+    size = np.array(image.shape[1::-1])
+    with np.errstate(invalid="ignore"):
+        near = ((points_px[:, 0] > -60) & (points_px[:, 0] < size + 60)).all(axis=1)
+    for i in np.nonzero(near & (depth_m > _NEAR_M).all(axis=1))[0]:
+        p = np.rint((points_px[i] - 0.5) * _ONE).astype(np.int32)
+        cv2.line(image, p[0].tolist(), p[1].tolist(), (235, 235, 210), 1, cv2.LINE_AA, _SHIFT)
+        cv2.fillConvexPoly(image, p[1:], (215, 60, 40), cv2.LINE_AA, _SHIFT)
+
+
+def to_pixel_index(left: int, top: int) -> Float[np.ndarray, "3 3"]:
+    """From continuous coordinates to OpenCV's (a pixel's centre is an integer) in a window."""
+    return np.array([[1, 0, -0.5 - left], [0, 1, -0.5 - top], [0, 0, 1.0]])
+
+
+_POST_WIDTH_M, _NET_DEPTH_M = 0.12, 2.0
+#: Foot, top, tip and lower end of the cloth of each corner flag.
+_FLAGS_M = np.array(
+    [
+        [(x, y, 0.0), (x, y, -1.5), (x + 0.5, y, -1.3), (x, y, -1.1)]
+        for x in (-LENGTH_M / 2, LENGTH_M / 2)
+        for y in (-WIDTH_M / 2, WIDTH_M / 2)
+    ]
+)
+_NEAR_M = 1.0
+_SHIFT = 4
+_ONE = 1 << _SHIFT
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A flat rectangle in the world with a texture.
+
+    Attributes:
+        texture: RGB.
+        corner_m: the world point of the top left corner of the texture.
+        right_m: from there to the top right corner.
+        down_m: from there to the bottom left corner.
+    """
+
+    texture: UInt8[np.ndarray, "h w 3"]
+    corner_m: Float[np.ndarray, " 3"]
+    right_m: Float[np.ndarray, " 3"]
+    down_m: Float[np.ndarray, " 3"]
+
+    @property
+    def corners_m(self) -> np.ndarray:
+        return self.corner_m + np.array(
+            [0 * self.right_m, self.right_m, self.down_m, self.right_m + self.down_m]
+        )
+
+    @property
+    def plane_from_texture(self) -> np.ndarray:
+        """From texture indices to fractions of the two sides."""
+        rows, columns = self.texture.shape[:2]
+        return np.array([[1 / columns, 0, 0.5 / columns], [0, 1 / rows, 0.5 / rows], [0, 0, 1]])
+
+
+@functools.lru_cache(maxsize=NUM_CROWDS)
+def _stadium_panels(variant: int) -> tuple[_Panel, ...]:
     """Stands and boards on the three visible sides, from far to near."""
     crowd, boards = _crowd(variant), _boards(variant)
-    far_y, side_x = -(WIDTH_M / 2 + 5.5), LENGTH_M / 2 + 7.5
-    panels = []
-    for sign in (-1, 1):  # left and right stand, boards in front of it
-        x, back = sign * side_x, sign * 32.0
-        first_y, span = (24.0, -66.0) if sign < 0 else (-42.0, 66.0)
-        panels.append(_panel(crowd, (x + sign * 3 + back, first_y, -20), (0, span, 0),
-                             (-back, 0, 18.6)))  # fmt: skip
-        panels.append(_panel(boards, (x, first_y, -1.0), (0, span, 0), (0, 0, 1.0)))
+    far_y, side_x, back = -(WIDTH_M / 2 + 5.5), LENGTH_M / 2 + 7.5, 32.0
     half = side_x + 4
-    panels.insert(0, _panel(crowd, (-half - 25, far_y - 42, -27), (2 * half + 50, 0, 0),
-                            (0, 38.5, 25.6)))  # fmt: skip
+    panels = [_panel(crowd, (-half - 35, far_y - 42, -27), (2 * half + 70, 0, 0), (0, 38.5, 25.6))]
+    # The sides are cut in two, for a panel that reaches behind the camera is not drawn at all.
+    for sign, first_y in ((-1, 2.0), (-1, 46.0), (1, -42.0), (1, 2.0)):
+        along, x = (0, sign * 44.0, 0), sign * side_x
+        stand = (x + sign * (3 + back), first_y, -20)
+        panels.append(_panel(crowd, stand, along, (-sign * back, 0, 18.6)))
+        panels.append(_panel(boards, (x, first_y, -1.0), along, (0, 0, 1.0)))
     panels.append(_panel(boards, (-half, far_y, -1.0), (2 * half, 0, 0), (0, 0, 1.0)))
     return tuple(panels)
 
 
-def _panel(texture: np.ndarray, corner: tuple, right: tuple, down: tuple) -> Panel:
-    return Panel(texture, *(np.array(v, np.float64) for v in (corner, right, down)))
+def _panel(texture: np.ndarray, corner: tuple, right: tuple, down: tuple) -> _Panel:
+    return _Panel(texture, *(np.array(v, np.float64) for v in (corner, right, down)))
+
+
+@functools.lru_cache(maxsize=2)
+def _goal_lines(side: int) -> np.ndarray:
+    """Ends of the posts and the crossbar, then of the lines of the net (n, 2, 3)."""
+    x, back, half, top = side * LENGTH_M / 2, side * _NET_DEPTH_M, GOAL_WIDTH_M / 2, -GOAL_HEIGHT_M
+    lines_m = [((x, -half, 0), (x, -half, top)), ((x, half, 0), (x, half, top))]
+    lines_m.append(((x, -half, top), (x, half, top)))
+    for y in np.linspace(-half, half, 13):
+        bend, foot = (x + 0.5 * back, y, top), (x + back, y, 0)
+        lines_m += [((x, y, top), bend), (bend, foot)]
+    for u in np.linspace(0, 1, 6):
+        bend_x, bend_z = x + back * (0.5 + 0.5 * u), top * (1 - u)
+        lines_m.append(((bend_x, -half, bend_z), (bend_x, half, bend_z)))
+        lines_m += [((x, y, bend_z), (bend_x, y, bend_z)) for y in (-half, half)]
+    return np.array(lines_m)
 
 
 @functools.lru_cache(maxsize=NUM_CROWDS)

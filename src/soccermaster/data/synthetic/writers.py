@@ -173,7 +173,7 @@ def write_match_clips(
             event=events[index % len(events)],
         )
         name, teams = _match_video(index, split)
-        with VideoWriter(videos / name, fps, image_size) as writer:
+        with VideoWriter(videos / name, fps, image_size, crf=26) as writer:
             for frame in clip.frames:
                 writer.write(frame)
         record = {"video": name, "caption": clip.annotations.event}
