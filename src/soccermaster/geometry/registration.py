@@ -66,7 +66,8 @@ def register_ground(
 def _is_broadcast_view(registration: GroundRegistration, width: int, height: int) -> bool:
     step = width / 1920
     low = np.array([width / 2, 0.75 * height])
-    probes_px = np.array([low, low + [step, 0], low + [0, step], [width / 2, height]])
+    steps = np.array([[0.0, 0.0], [step, 0.0], [0.0, step], [0.0, height / 4]])
+    probes_px = low + steps
     probes_m = apply_homography(registration.pitch_from_image, probes_px)
     if not np.isfinite(probes_m).all():
         return False

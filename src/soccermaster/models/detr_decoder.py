@@ -49,22 +49,23 @@ class DetrDecoder(nn.Module):
         )
         self.query_position = nn.Parameter(torch.randn(num_queries, hidden_dim))
         self.query_content = nn.Parameter(torch.randn(num_queries, hidden_dim))
-        self.reference = nn.Linear(hidden_dim, 2)
         self.layers = nn.ModuleList(
             DecoderLayer(hidden_dim, num_heads, num_points, ffn_dim) for _ in range(num_layers)
         )
         self.box = BoxHead(hidden_dim)
         nn.init.xavier_uniform_(self.project[0].weight)
         nn.init.zeros_(self.project[0].bias)
-        nn.init.xavier_uniform_(self.reference.weight)
-        nn.init.zeros_(self.reference.bias)
-        self.grid_reference: nn.Parameter | None = None
-        if query_init == "grid":
-            self.grid_reference = nn.Parameter(inverse_sigmoid(_grid_points(num_queries)))
+        if query_init == "learned":
+            self.reference = nn.Linear(hidden_dim, 2)
+            nn.init.xavier_uniform_(self.reference.weight)
+            nn.init.zeros_(self.reference.bias)
+        elif query_init == "grid":
+            points = _grid_points(num_queries)
+            self.grid_reference = nn.Parameter(inverse_sigmoid(points))
             with torch.no_grad():
                 self.query_content.mul_(0.02)
-                self.query_position.copy_(sine_embedding(_grid_points(num_queries), hidden_dim))
-        elif query_init != "learned":
+                self.query_position.copy_(sine_embedding(points, hidden_dim))
+        else:
             raise ValueError(f"expected query_init 'learned' or 'grid', got '{query_init}'")
 
     def forward(
@@ -77,7 +78,7 @@ class DetrDecoder(nn.Module):
         batch = len(memory)
         position = repeat(self.query_position, "Q C -> b Q C", b=batch)
         queries = repeat(self.query_content, "Q C -> b Q C", b=batch)
-        if self.grid_reference is None:
+        if hasattr(self, "reference"):
             reference = self.reference(position).sigmoid()
         else:
             reference = repeat(self.grid_reference.sigmoid(), "Q xy -> b Q xy", b=batch)

@@ -99,13 +99,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
     module = MultiTaskModule(
         model, routes, cfg.loss_weights, instantiate(cfg.optim), list(cfg.freeze)
     )
-    _warn_of_idle_weights(cfg, model)
 
     last = LastCheckpoint(output, cfg.checkpoint_every_n_steps)
     trainer = make_trainer(cfg, [last])
     if trainer.is_global_zero:
         console.print(routing_table(model.tasks, data.provides("train"), data.sizes("train")))
         console.print(parameter_table(model))
+        idle = sorted(set(cfg.loss_weights) - set(model.tasks))
+        if idle:
+            console.print(f"[yellow]loss_weights for tasks that are not selected: {idle}")
         if (output / METRICS_NAME).exists() and cfg.resume is None:
             console.print(f"[yellow]{output} holds an earlier run, which this one replaces.")
 
@@ -237,9 +239,3 @@ def _evaluate(
         console.print(f"{len(pictures)} pictures in {output / PICTURES_NAME}")
         console.print(f"scores in {output / METRICS_NAME}")
     return dict(module.scores)
-
-
-def _warn_of_idle_weights(cfg: DictConfig, model: SoccerModel) -> None:
-    idle = sorted(set(cfg.loss_weights) - set(model.tasks))
-    if idle:
-        warnings.warn(f"loss_weights for tasks that are not selected: {idle}", stacklevel=2)

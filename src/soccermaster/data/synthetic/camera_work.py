@@ -40,14 +40,14 @@ class Operator:
 
 def draw_operator(rng: np.random.Generator) -> Operator:
     """A camera position and a style."""
-    y_m = float(np.clip(rng.normal(66, 11), 41, 98))
+    y_m = float(np.clip(rng.normal(67, 11), 45, 98))
     elevation = rng.uniform(0.17, 0.29)  # height over distance to the centre
     return Operator(
         position_m=np.array(
             [np.clip(rng.normal(0, 3), -11, 11), y_m, -np.clip(elevation * y_m, 8.6, 25)]
         ),
         roll_deg=float(np.clip(rng.normal(0, 0.3), -0.9, 0.9)),
-        width_m=float(rng.uniform(30, 58)),
+        width_m=float(rng.uniform(25, 57)),
         lag_s=float(rng.uniform(0.2, 0.7)),
         sway_deg=float(rng.uniform(0.02, 0.12)),
         phase_rad=rng.uniform(0, 2 * np.pi, 4),
@@ -76,11 +76,14 @@ def film(
     aim = np.stack([np.clip(ball[:, 0], -44, 44), 0.65 * ball[:, 1] - 2.0, width_m], axis=-1)
     for keys in script.looks:
         aim = _blend_look(aim, keys, times_s)
+    aim[:, 1] = np.minimum(aim[:, 1], operator.position_m[1] + 1.7 * operator.position_m[2])
     offset = aim[:, :2] - operator.position_m[:2]
+    offset[:, 0] = np.clip(offset[:, 0], 1.05 * offset[:, 1], -1.05 * offset[:, 1])
     ground_m = np.linalg.norm(offset, axis=-1)
     height_m = -operator.position_m[2]
     sway = operator.sway_deg * np.sin(np.outer(times_s, (1.9, 2.7, 0.9)) + operator.phase_rad[1:])
     focal_px = image_size[0] * np.hypot(ground_m, height_m) / np.clip(aim[:, 2], 18, 75)
+    focal_px = np.clip(focal_px, 0.85 * image_size[0], 4.8 * image_size[0])
     return Camera.from_pan_tilt_roll(
         np.degrees(np.arctan2(offset[:, 0], -offset[:, 1])) + sway[:, 0],
         90 - np.degrees(np.arctan2(height_m, ground_m)) + sway[:, 1],

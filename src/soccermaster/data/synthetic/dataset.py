@@ -15,9 +15,10 @@ from jaxtyping import Float
 from soccermaster.data.datasets.base import ClipDataset
 from soccermaster.data.synthetic.camera_work import draw_operator, film
 from soccermaster.data.synthetic.commentary import comment
-from soccermaster.data.synthetic.events import ACTS, Story, act, open_play
+from soccermaster.data.synthetic.events import ACTS, Story, act
 from soccermaster.data.synthetic.figure import Figures, number_height_px, place_figures
 from soccermaster.data.synthetic.motion import Motion, move
+from soccermaster.data.synthetic.play import open_play
 from soccermaster.data.synthetic.renderer import Renderer, ball_radius_px, draw_look
 from soccermaster.data.synthetic.scene import BALL, Person, Script, draw_people
 from soccermaster.geometry import Camera, Pitch, visible_keypoints, visible_segments

@@ -12,6 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from soccermaster.data.synthetic.motion import formation
+from soccermaster.data.synthetic.play import (
+    anywhere,
+    celebrate,
+    fill_box,
+    goal_kick,
+    inside,
+    keeper_holds,
+    nearest,
+    open_play,
+    shift,
+    shoot,
+)
 from soccermaster.data.synthetic.scene import (
     OTHER,
     PLAYER,
@@ -21,8 +33,6 @@ from soccermaster.data.synthetic.scene import (
     draw_staff_kit,
 )
 from soccermaster.vocabulary import NO_NUMBER, UNKNOWN
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -43,66 +53,13 @@ class Story:
 Act = Callable[[Script, np.random.Generator], Story]
 
 
-def open_play(
-    script: Script,
-    rng: np.random.Generator,
-    start_s: float,
-    end_s: float,
-    origin_m: Point | None = None,
-    target_m: Point | None = None,
-    team: int | None = None,
-) -> int:
-    """Passes from one place to another, with players of one team receiving and dribbling.
-
-    Args:
-        script: its last ball key must lie before `start_s`.
-        rng: random choices.
-        start_s: when the ball is at the origin.
-        end_s: when it is at the target.
-        origin_m: first place; random if None.
-        target_m: last place; wherever the passes lead if None.
-        team: who has the ball; random if None.
-
-    Returns:
-        The player who has the ball at `end_s`.
-    """
-    team = int(rng.integers(2)) if team is None else team
-    at = np.array(origin_m if origin_m is not None else _anywhere(rng), np.float64)
-    script.ball_at(start_s, at)
-    time_s, holder = start_s, _nearest(script, team, at)
-    forward = 1.0 if team == 0 else -1.0
-    while end_s - time_s > 2.5:
-        hold_s, pass_s = rng.uniform(0.7, 2.2), rng.uniform(0.8, 1.5)
-        if time_s + hold_s + pass_s > end_s - 1.0:
-            break
-        goal = at if target_m is None else np.array(target_m)
-        left_s = end_s - time_s
-        dribble = rng.normal(0, 1.0, 2) * 1.5 + (forward * 2.2 * hold_s, 0)
-        release = _inside(at + dribble)
-        script.walk(holder, (time_s, *at), (time_s + hold_s, *release), ramp_s=1.8)
-        script.ball_at(time_s + hold_s, release)
-        way = rng.normal(0, 1, 2) * (11, 10) + (forward * 3, 0)
-        if target_m is not None:
-            way = 0.6 * way + (goal - release) * min(1.0, (hold_s + pass_s) / left_s)
-        at = _inside(release + _limit(way, 26.0))
-        time_s += hold_s + pass_s
-        receiver = _nearest(script, team, at, but=holder)
-        arc_m = rng.uniform(1.5, 6) if np.linalg.norm(at - release) > 15 else 0.0
-        script.ball_at(time_s, at, arc_m=arc_m)
-        holder = receiver
-    end = _inside(at + _limit(rng.normal(0, 3, 2), 6)) if target_m is None else np.array(target_m)
-    script.walk(holder, (time_s, *at), (end_s, *end), ramp_s=1.8)
-    script.ball_at(end_s, end)
-    return holder
-
-
 def act_goal(script: Script, rng: np.random.Generator) -> Story:
     """A move ends with a shot into the net, and the scorer runs off to celebrate."""
     side, team = _attack(rng)
     spot = (side * rng.uniform(36, 46), rng.uniform(-14, 14))
     scorer = open_play(script, rng, script.start_s, -1.0, target_m=spot, team=team)
-    _shoot(script, rng, side, 1 - team, "scored", -0.25)
-    _celebrate(script, rng, side, scorer, 0.8)
+    shoot(script, rng, side, 1 - team, "scored", -0.25)
+    celebrate(script, rng, side, scorer, 0.8)
     return Story("goal", _word(side), "far" if abs(spot[0]) < 38 else "near")
 
 
@@ -112,22 +69,22 @@ def act_corner(script: Script, rng: np.random.Generator) -> Story:
     far = float(rng.choice([-1, 1]))
     flag = np.array([side * 52.2, far * 33.7])
     out = (side * 53.5, far * rng.uniform(12, 24))
-    taker = _nearest(script, team, flag)
+    taker = nearest(script, team, flag)
     open_play(script, rng, script.start_s, -12.0, target_m=(side * 40, far * 20), team=team)
     script.ball_at(-11.0, out)
     script.ball_at(-6.0, flag)
     script.walk(
         taker,
-        (-6.5, *_shift(flag, -side * 0.4, 0)),
-        (-2.5, *_shift(flag, side * 1.5, far * 2)),
+        (-6.5, *shift(flag, -side * 0.4, 0)),
+        (-2.5, *shift(flag, side * 1.5, far * 2)),
         (0.0, *flag),
-        (2.5, *_shift(flag, -side * 3, -far * 3)),
+        (2.5, *shift(flag, -side * 3, -far * 3)),
         ramp_s=5,
     )
     script.stop_play(-11.5, 0.0)
-    _fill_box(script, rng, side, team, -6.0, 2.0, but=taker)
+    fill_box(script, rng, side, team, -6.0, 2.0, but=taker)
     head = (side * rng.uniform(43, 48), rng.uniform(-5, 5))
-    script.ball_at(0.0, _shift(flag, 0.001, 0))
+    script.ball_at(0.0, shift(flag, 0.001, 0))
     script.ball_at(1.5, head, height_m=1.9, arc_m=3.0)
     outcome = str(rng.choice(["cleared", "caught", "wide"]))
     if outcome == "cleared":
@@ -135,10 +92,10 @@ def act_corner(script: Script, rng: np.random.Generator) -> Story:
         script.ball_at(3.2, away, arc_m=4.0)
         open_play(script, rng, 3.4, script.end_s, away, team=int(rng.integers(2)))
     elif outcome == "caught":
-        _keeper_holds(script, rng, side, 1 - team, 2.0)
+        keeper_holds(script, rng, side, 1 - team, 2.0)
     else:
         script.ball_at(2.4, (side * 57, rng.choice([-1, 1]) * rng.uniform(4.5, 8)))
-        _goal_kick(script, side, 1 - team)
+        goal_kick(script, side, 1 - team)
     wide = (-1.0, side * 46, far * 17, 48)
     script.look((-9, *(0.92 * flag), 30), (-4, *(0.9 * flag), 32), wide, (1.5, side * 42, 0, 40))
     return Story("corner", _word(side), outcome)
@@ -153,7 +110,7 @@ def act_substitution(script: Script, rng: np.random.Generator) -> Story:
     kit = script.people[leaver].kit
     taken = {script.people[i].number for i in script.team(team)}
     number = int(rng.choice([n for n in range(2, 40) if n not in taken]))
-    beside = _shift(gate, 1.5, np.sign(line) * 1.3)
+    beside = shift(gate, 1.5, np.sign(line) * 1.3)
     fresh = script.add(draw_person(rng, PLAYER, team, number, kit, script.people[leaver].spot))
     official_spot = (float(gate[0] + 0.3), float(line + np.sign(line) * 1.5))
     referee_kit = script.people[script.referee()].kit
@@ -165,12 +122,12 @@ def act_substitution(script: Script, rng: np.random.Generator) -> Story:
     script.ball_at(-10.5, ball)
     script.stop_play(-11, 11)
     script.pose(official, -9, 4, "arms")
-    bench = _shift(gate, 9.0, np.sign(line) * 6)
+    bench = shift(gate, 9.0, np.sign(line) * 6)
     script.walk(
         leaver,
         (-5, *(gate * (1, 0.5))),
         (0.5, *gate),
-        (2, *_shift(gate, 0, np.sign(line) * 2)),
+        (2, *shift(gate, 0, np.sign(line) * 2)),
         (8, *bench),
         ramp_s=5,
         stay=True,
@@ -209,7 +166,7 @@ def act_start_of_half_game(script: Script, rng: np.random.Generator) -> Story:
     script.ball_at(0.0, (0.001, 0.0))
     script.stop_play(script.start_s - 5, 0.3)
     back = (-forward * rng.uniform(12, 20), rng.uniform(-12, 12))
-    script.walk(_nearest(script, team, back, but=attackers[0]), (1.6, *back), ramp_s=2)
+    script.walk(nearest(script, team, back, but=(attackers[0],)), (1.6, *back), ramp_s=2)
     open_play(script, rng, 1.7, max(script.end_s, 3.0), back, team=team)
     return Story("start of half game", _word(-forward), str(rng.choice(["first", "second"])))
 
@@ -221,7 +178,7 @@ def act_throw_in(script: Script, rng: np.random.Generator) -> Story:
     spot = np.array([rng.uniform(-42, 42), line])
     open_play(script, rng, script.start_s, -10.0, target_m=spot * (1, 0.8), team=1 - team)
     script.ball_at(-9.2, spot * (1, 1.06))
-    thrower = _nearest(script, team, spot)
+    thrower = nearest(script, team, spot)
     script.walk(
         thrower,
         (-4.5, *(spot * (1, 1.05))),
@@ -235,8 +192,8 @@ def act_throw_in(script: Script, rng: np.random.Generator) -> Story:
     script.ball_at(0.0, spot, height_m=2.1)
     script.pose(thrower, -3.5, 0.25, "arms")
     script.stop_play(-9.5, 0.2)
-    target = _inside(_shift(spot, rng.normal(0, 9), -np.sign(line) * rng.uniform(7, 14)))
-    receiver = _nearest(script, team, target, but=thrower)
+    target = inside(shift(spot, rng.normal(0, 9), -np.sign(line) * rng.uniform(7, 14)))
+    receiver = nearest(script, team, target, but=(thrower,))
     script.walk(receiver, (1.1, *target), ramp_s=2)
     script.ball_at(1.1, target, arc_m=1.0)
     open_play(script, rng, 1.3, max(script.end_s, 2.5), target, team=team)
@@ -250,19 +207,19 @@ def act_free_kick(script: Script, rng: np.random.Generator) -> Story:
     spot = np.array([side * rng.uniform(22, 33), rng.uniform(-20, 20)])
     victim = open_play(script, rng, script.start_s, -12.5, target_m=tuple(spot), team=team)
     script.pose(victim, -12.3, -8.5, "lie")
-    script.walk(victim, (-12.5, *spot), (-8.5, *_shift(spot, 0.8, 0.3)), ramp_s=2)
-    script.ball_at(-8.0, _shift(spot, 0.2, 0))
+    script.walk(victim, (-12.5, *spot), (-8.5, *shift(spot, 0.8, 0.3)), ramp_s=2)
+    script.ball_at(-8.0, shift(spot, 0.2, 0))
     script.ball_at(0.0, spot)
     script.stop_play(-12.5, 0.2)
-    taker = _nearest(script, team, spot, but=victim)
-    away = _shift(spot, -side * 4.5, rng.choice([-1, 1]) * 2.0)
+    taker = nearest(script, team, spot, but=(victim,))
+    away = shift(spot, -side * 4.5, rng.choice([-1, 1]) * 2.0)
     script.walk(
         taker,
-        (-7, *_shift(spot, -side * 0.8, 0)),
+        (-7, *shift(spot, -side * 0.8, 0)),
         (-3, *away),
         (-1.6, *away),
         (0, *spot),
-        (2, *_shift(spot, side * 3, 0)),
+        (2, *shift(spot, side * 3, 0)),
         ramp_s=4,
     )
     goal = np.array([side * 52.5, 0.0])
@@ -273,8 +230,8 @@ def act_free_kick(script: Script, rng: np.random.Generator) -> Story:
     for place, person in enumerate(wall):
         at = spot + 9.15 * direction + normal * 0.75 * (place - (len(wall) - 1) / 2)
         script.walk(person, (-6.5, *at), (0.6, *at), ramp_s=4)
-    _fill_box(script, rng, side, team, -5.0, 2.0, but=taker, wall=wall)
-    script.walk(script.referee(), (-9, *_shift(spot, -2, 5)), (1, *_shift(spot, -2, 5)), ramp_s=4)
+    fill_box(script, rng, side, team, -5.0, 2.0, but=taker, wall=wall)
+    script.walk(script.referee(), (-9, *shift(spot, -2, 5)), (1, *shift(spot, -2, 5)), ramp_s=4)
     outcome = str(rng.choice(["scored", "saved", "over", "cleared"]))
     if outcome == "cleared":
         away = (side * rng.uniform(20, 30), rng.uniform(-20, 20))
@@ -282,9 +239,9 @@ def act_free_kick(script: Script, rng: np.random.Generator) -> Story:
         script.ball_at(3.0, away, arc_m=4)
         open_play(script, rng, 3.2, max(script.end_s, 4.5), away, team=1 - team)
     else:
-        _shoot(script, rng, side, 1 - team, outcome, 1.2)
+        shoot(script, rng, side, 1 - team, outcome, 1.2)
         if outcome == "scored":
-            _celebrate(script, rng, side, taker, 2.0)
+            celebrate(script, rng, side, taker, 2.0)
     script.look((-9, *(spot * (1.05, 0.9)), 32), (-0.5, *(spot * (1.15, 0.7)), 40))
     return Story("free kick", _word(side), outcome)
 
@@ -298,16 +255,16 @@ def act_penalty(script: Script, rng: np.random.Generator) -> Story:
     victim = open_play(script, rng, script.start_s, -13.0, target_m=target, team=team)
     script.pose(victim, -12.8, -9.5, "lie")
     script.ball_at(-10.0, mark)
-    script.ball_at(0.0, _shift(mark, 0.001, 0))
+    script.ball_at(0.0, shift(mark, 0.001, 0))
     script.stop_play(-13.0, 0.4)
     kickers = [i for i in script.team(team) if i != victim]
     taker = max(kickers, key=lambda i: script.people[i].spot[0])
     script.walk(
         taker,
-        (-8, *_shift(mark, -side * 0.8, 0)),
-        (-4, *_shift(mark, -side * 5, -1)),
-        (-1.4, *_shift(mark, -side * 5, -1)),
-        (0, *_shift(mark, -side * 0.3, 0)),
+        (-8, *shift(mark, -side * 0.8, 0)),
+        (-4, *shift(mark, -side * 5, -1)),
+        (-1.4, *shift(mark, -side * 5, -1)),
+        (0, *shift(mark, -side * 0.3, 0)),
         ramp_s=4,
     )
     script.walk(keeper, (-7, side * 52.3, 0), (0.0, side * 52.2, 0), ramp_s=3)
@@ -319,9 +276,9 @@ def act_penalty(script: Script, rng: np.random.Generator) -> Story:
         script.walk(person, (-6, x, y), (0.3, x, y), ramp_s=5)
     script.walk(script.referee(), (-9, side * 43, -13), (1, side * 43, -13), ramp_s=4)
     outcome = str(rng.choice(["scored", "saved", "missed"], p=[0.6, 0.25, 0.15]))
-    _shoot(script, rng, side, 1 - team, "over" if outcome == "missed" else outcome, 0.55)
+    shoot(script, rng, side, 1 - team, "over" if outcome == "missed" else outcome, 0.55)
     if outcome == "scored":
-        _celebrate(script, rng, side, taker, 1.2)
+        celebrate(script, rng, side, taker, 1.2)
     script.look((-9, side * 43, 0, 32), (1, side * 45, 0, 30))
     return Story("penalty", _word(side), outcome)
 
@@ -329,7 +286,7 @@ def act_penalty(script: Script, rng: np.random.Generator) -> Story:
 def act_injury(script: Script, rng: np.random.Generator) -> Story:
     """A player stays down, play stops and two physios run to him."""
     team = int(rng.integers(2))
-    spot = np.array(_anywhere(rng)) * (0.8, 0.7)
+    spot = np.array(anywhere(rng)) * (0.8, 0.7)
     victim = open_play(script, rng, script.start_s, -5.0, target_m=tuple(spot), team=team)
     script.pose(victim, -4.6, 14.0, "lie")
     script.walk(victim, (-5.0, *spot), (14.0, *spot), ramp_s=2)
@@ -353,8 +310,8 @@ def act_injury(script: Script, rng: np.random.Generator) -> Story:
         script.walk(
             index,
             (1.0, bench[0] + place, bench[1]),
-            (arrive_s, *_shift(spot, place * 0.8, -0.5)),
-            (20, *_shift(spot, place * 0.8, -0.5)),
+            (arrive_s, *shift(spot, place * 0.8, -0.5)),
+            (20, *shift(spot, place * 0.8, -0.5)),
             ramp_s=1,
             stay=True,
         )
@@ -367,7 +324,7 @@ def act_shot_off_target(script: Script, rng: np.random.Generator) -> Story:
     side, team = _attack(rng)
     spot = (side * rng.uniform(30, 44), rng.uniform(-15, 15))
     open_play(script, rng, script.start_s, -0.9, target_m=spot, team=team)
-    _shoot(script, rng, side, 1 - team, "over", 0.0)
+    shoot(script, rng, side, 1 - team, "over", 0.0)
     return Story("shot off target", _word(side), "far" if abs(spot[0]) < 36 else "near")
 
 
@@ -376,7 +333,7 @@ def act_saved(script: Script, rng: np.random.Generator) -> Story:
     side, team = _attack(rng)
     spot = (side * rng.uniform(32, 45), rng.uniform(-13, 13))
     open_play(script, rng, script.start_s, -0.8, target_m=spot, team=team)
-    _shoot(script, rng, side, 1 - team, "saved", 0.0)
+    shoot(script, rng, side, 1 - team, "saved", 0.0)
     return Story("saved by goal-keeper", _word(side), "far" if abs(spot[0]) < 37 else "near")
 
 
@@ -418,127 +375,6 @@ def act(event: str, script: Script, rng: np.random.Generator) -> Story:
     return ACTS[event](script, rng)
 
 
-def _shoot(
-    script: Script,
-    rng: np.random.Generator,
-    side: int,
-    defending: int,
-    outcome: str,
-    arrive_s: float,
-) -> None:
-    """The ball goes to the goal and arrives at a time; the goalkeeper dives."""
-    last = script.ball[-1]
-    leave_s = max(last.time_s + 0.05, arrive_s - 0.8)
-    corner = float(rng.choice([-1, 1]))
-    keeper = script.keeper(defending)
-    if leave_s > last.time_s + 0.06:
-        script.ball_at(leave_s, (last.x_m, last.y_m))
-    if outcome == "over":
-        script.ball_at(arrive_s, (side * 53.5, corner * rng.uniform(1, 9)), height_m=3.5)
-        script.ball_at(arrive_s + 1.0, (side * 60, corner * rng.uniform(4, 12)), arc_m=1.0)
-        script.walk(keeper, (arrive_s, side * 51.5, corner * 1.5), ramp_s=0.8)
-        _goal_kick(script, side, defending)
-        return
-    y = corner * rng.uniform(1.4, 3.2)
-    reach = y if outcome == "saved" else 0.55 * y * rng.choice([-1, 1])
-    script.walk(
-        keeper,
-        (arrive_s - 0.7, side * 51.3, 0.0),
-        (arrive_s, side * 51.8, reach),
-        (arrive_s + 1.6, side * 51.8, reach),
-        ramp_s=1.2,
-    )
-    script.pose(keeper, arrive_s - 0.1, arrive_s + 1.4, "lie")
-    if outcome == "scored":
-        script.ball_at(arrive_s, (side * 52.6, y), height_m=rng.uniform(0.2, 1.7))
-        script.ball_at(arrive_s + 0.35, (side * 53.9, y * 0.95))
-        script.stop_play(arrive_s, script.end_s + 5)
-    else:
-        script.ball_at(arrive_s, (side * 51.6, y), height_m=rng.uniform(0.2, 1.2))
-        if rng.random() < 0.5:
-            _keeper_holds(script, rng, side, defending, arrive_s + 0.4)
-        else:
-            script.ball_at(arrive_s + 1.3, (side * 54, np.sign(y) * rng.uniform(6, 12)))
-
-
-def _celebrate(
-    script: Script, rng: np.random.Generator, side: int, scorer: int, start_s: float
-) -> None:
-    """The scorer runs to the corner with his arms up, and his team follows; the others go home."""
-    team = script.people[scorer].team
-    corner = np.array([side * rng.uniform(42, 49), rng.choice([-1, 1]) * rng.uniform(24, 31)])
-    last_s = start_s + 11
-    script.walk(scorer, (start_s + 4.5, *corner), (last_s, *corner), ramp_s=4.5)
-    script.pose(scorer, start_s, last_s, "arms")
-    friends = [i for i in script.team(team) if i != scorer]
-    for place, person in enumerate(friends[::-1][:7]):
-        angle = rng.uniform(0, 2 * np.pi)
-        at = corner + rng.uniform(0.8, 2.2) * np.array([np.cos(angle), np.sin(angle)])
-        script.walk(person, (start_s + 5.5 + 0.4 * place, *at), (last_s, *at), ramp_s=5)
-        if rng.random() < 0.5:
-            script.pose(person, start_s + 3, last_s, "arms")
-    script.look(
-        (start_s + 1.5, side * 44, 0.4 * corner[1], 30),
-        (start_s + 5, *(0.97 * corner), 22),
-        (last_s - 1, *(0.97 * corner), 20),
-    )
-
-
-def _fill_box(
-    script: Script,
-    rng: np.random.Generator,
-    side: int,
-    team: int,
-    start_s: float,
-    end_s: float,
-    but: int,
-    wall: list[int] | None = None,
-) -> None:
-    """Send attackers and defenders into the penalty area."""
-    busy = {but, *(wall or ())}
-    attackers = sorted(script.team(team), key=lambda i: -script.people[i].spot[0])[:7]
-    defenders = sorted(script.team(1 - team), key=lambda i: script.people[i].spot[0])[:9]
-    for person in (*attackers, *defenders):
-        if person in busy:
-            continue
-        at = (side * rng.uniform(38, 49.5), rng.uniform(-9, 9))
-        moved = (at[0] + side * rng.uniform(0, 2.5), at[1] * 0.7)
-        script.walk(person, (start_s, *at), (-0.2, *at), (end_s, *moved), ramp_s=5)
-    script.walk(
-        script.keeper(1 - team), (start_s, side * 51.5, 0.5), (1.0, side * 51, 0.0), ramp_s=3
-    )
-
-
-def _keeper_holds(
-    script: Script, rng: np.random.Generator, side: int, defending: int, time_s: float
-) -> None:
-    """The goalkeeper catches the ball, keeps it a while and throws it out."""
-    keeper = script.keeper(defending)
-    spot = (side * 49.5, rng.uniform(-3, 3))
-    script.ball_at(time_s, spot, height_m=1.4)
-    script.ball_at(time_s + 4.0, (spot[0] - side * 4, spot[1]), height_m=1.2)
-    script.walk(keeper, (time_s, *spot), (time_s + 4.0, spot[0] - side * 4.2, spot[1]), ramp_s=1.5)
-    script.stop_play(time_s, time_s + 4.0)
-    away = (side * rng.uniform(10, 25), rng.uniform(-20, 20))
-    script.ball_at(time_s + 6.0, away, arc_m=6)
-    end_s = max(script.end_s, time_s + 8.0)
-    open_play(script, rng, time_s + 6.2, end_s, away, team=defending)
-
-
-def _goal_kick(script: Script, side: int, defending: int) -> None:
-    """The ball is brought to the goal area and waits there."""
-    start_s = script.ball[-1].time_s
-    spot = (side * 47.2, 5.0)
-    script.stop_play(start_s - 0.5, script.end_s + 5)
-    script.ball_at(start_s + 7.0, spot)
-    script.walk(
-        script.keeper(defending),
-        (start_s + 6.5, side * 48, 5.3),
-        (start_s + 14, side * 49.5, 4),
-        ramp_s=5,
-    )
-
-
 def _attack(rng: np.random.Generator) -> tuple[int, int]:
     """Which goal is attacked (-1 left, 1 right), and the team that attacks it."""
     side = int(rng.choice([-1, 1]))
@@ -547,27 +383,3 @@ def _attack(rng: np.random.Generator) -> tuple[int, int]:
 
 def _word(x_m: float) -> str:
     return "right" if x_m > 0 else "left"
-
-
-def _anywhere(rng: np.random.Generator) -> Point:
-    return float(rng.uniform(-44, 44)), float(rng.uniform(-29, 29))
-
-
-def _shift(xy_m: np.ndarray, x_m: float, y_m: float) -> np.ndarray:
-    return xy_m + np.array([x_m, y_m])
-
-
-def _inside(xy_m: np.ndarray) -> np.ndarray:
-    return np.clip(xy_m, (-50.0, -32.5), (50.0, 32.5))
-
-
-def _limit(vector: np.ndarray, length: float) -> np.ndarray:
-    return vector * min(1.0, length / (float(np.linalg.norm(vector)) + 1e-9))
-
-
-def _nearest(script: Script, team: int, xy_m: np.ndarray | Point, but: int = -1) -> int:
-    """The player of a team whose formation place is nearest."""
-    places = formation(script, np.asarray(xy_m, np.float64))
-    players = [i for i in script.team(team) if i != but]
-    distances = np.hypot(*(places[players] - xy_m).T)
-    return players[int(distances.argmin())]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from soccermaster.data.synthetic.scene import GOALKEEPER, OTHER, PLAYER, REFEREE, Script
+from soccermaster.data.synthetic.scene import GOALKEEPER, OTHER, PLAYER, REFEREE, Script, Walk
 
 BALL_RADIUS_M = 0.11
+_RAMP_MPS = 3.5
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def formation(script: Script, ball_xy_m: Float[np.ndarray, "*n 2"]) -> Float[np.
             x[..., i], y[..., i] = 0.8 * ball_x[..., 0] - 3, 0.6 * ball_y[..., 0] + 7
         else:  # assistants watch one half each, from the far and from the near touchline
             side = 1 if order == 1 else -1
-            line = side * np.clip(side * ball_x[..., 0] + 6, 4, 50)
+            line = side * np.clip(0.8 * side * ball_x[..., 0] + 9, 4, 50)
             x[..., i], y[..., i] = line, np.full_like(line, -35.0 * side)
     other = role == OTHER
     x, y = np.where(other, spot[:, 0], x), np.where(other, spot[:, 1], y)
@@ -111,7 +112,7 @@ def _positions(script: Script, times_s: np.ndarray, seed: int) -> np.ndarray:
     lags_s = np.array([-2.4, -1.6, -0.8, 0.0, 0.6])
     ball = ball_positions(script, times_s[:, None] + lags_s)[..., :2]  # (T, lags, 2)
     positions = formation(script, ball.mean(axis=1)) + _sway(script, times_s, seed)
-    positions += _press(script, times_s, positions, ball[:, -2])
+    positions += _press(script, times_s, positions, ball[:, 1:4].mean(axis=1))
     for walk in script.walks:
         positions[:, walk.person] = _follow(walk, times_s, positions[:, walk.person])
     return positions + _keep_apart(positions)
@@ -143,11 +144,13 @@ def _press(
     return pull[..., None] * to_ball
 
 
-def _follow(walk, times_s: np.ndarray, free: np.ndarray) -> np.ndarray:
+def _follow(walk: Walk, times_s: np.ndarray, free: np.ndarray) -> np.ndarray:
     keys = walk.keys
     way = np.stack([_ease(times_s, keys[:, 0], keys[:, c]) for c in (1, 2)], axis=-1)
-    into = np.clip((times_s - keys[0, 0]) / walk.ramp_s + 1, 0, 1)
-    out = 1.0 if walk.stay else np.clip((keys[-1, 0] - times_s) / walk.ramp_s + 1, 0, 1)
+    # Far ways take longer, so that nobody runs faster than a sprinter.
+    ramp_s = np.maximum(walk.ramp_s, np.hypot(*(way - free).T) / _RAMP_MPS)
+    into = np.clip((times_s - keys[0, 0]) / ramp_s + 1, 0, 1)
+    out = 1.0 if walk.stay else np.clip((keys[-1, 0] - times_s) / ramp_s + 1, 0, 1)
     weight = _smooth(np.minimum(into, out))[:, None]
     return free + weight * (way - free)
 

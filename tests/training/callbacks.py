@@ -1,0 +1,48 @@
+"""Callbacks that tests add to a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class DumpParameters(Callback):
+    """Writes the parameters of every process at the end of training."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        parameters = {k: v.detach().clone() for k, v in pl_module.named_parameters()}
+        torch.save(parameters, self.folder / f"parameters_{trainer.global_rank}.pt")
+
+
+class InterruptAt(Callback):
+    """Presses Ctrl-C in the middle of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor
+    ) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.step = -1
+
+
+class RecordLosses(Callback):
+    """Keeps the loss of every micro-batch."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any
+    ) -> None:
+        self.losses.append(outputs["loss"].item())
