@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ def run_folder(name: str, resume: str | None) -> str:
         if resumable:
             return str(resumable[-1])
     return str(runs / time.strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def start(main: Callable[[], None]) -> None:
+    """Run a script's Hydra main, after a look at the names on the command line."""
+    configs = Path(sys.argv[0]).resolve().parent.parent / "configs"
+    refuse_unknown_choices(configs, sys.argv[1:])
+    main()
 
 
 def register_resolvers() -> None:
@@ -58,6 +66,30 @@ def entry_point(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Non
             sys.exit(1)
 
     return wrapped
+
+
+def refuse_unknown_choices(configs: Path, arguments: Sequence[str]) -> None:
+    """Stop with a list of what there is, when the command line names an option that is not there.
+
+    Hydra's own message for a list of options ("task=[a,b]") does not say which ones exist.
+
+    Args:
+        configs: the folder of the config groups; `hydra.searchpath=[file://...]` adds others.
+        arguments: of the command line.
+    """
+    folders = [configs]
+    for argument in arguments:
+        if argument.startswith("hydra.searchpath="):
+            folders += [Path(found) for found in re.findall(r"file://([^,\]\s]+)", argument)]
+    for argument in arguments:
+        group, _, value = argument.lstrip("+").partition("=")
+        if not re.fullmatch(r"\w+", group) or not (configs / group).is_dir():
+            continue
+        known = sorted({p.stem for folder in folders for p in (folder / group).glob("*.yaml")})
+        wanted = [word.strip() for word in value.strip("[]").split(",") if word.strip()]
+        unknown = [word for word in wanted if word not in known and word != "null"]
+        if unknown:
+            sys.exit(f"error: no {group} '{unknown[0]}'. There are: {', '.join(known)}")
 
 
 def check_keys(cfg: DictConfig, known: Iterable[str], script: str) -> None:

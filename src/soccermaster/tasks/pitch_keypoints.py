@@ -64,6 +64,9 @@ class PitchKeypoints(Task):
         self.criterion = heatmap_mse if loss == "mse" else heatmap_focal
         self.sigma = sigma
         self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, tuple(channels))
+        if loss == "focal":
+            # start from "almost everything is background", or the background drowns the points
+            torch.nn.init.constant_(self.upsample.logits.bias[-1], 6.0)
 
     def forward(self, features: Features, batch: Batch | None = None) -> KeypointsOutput:
         """Heatmaps at eight times the patch grid."""
