@@ -36,9 +36,21 @@ def start(main: Callable[[], None]) -> None:
     main()
 
 
+def fast_precision() -> str:
+    """Bfloat16 where the hardware multiplies matrices in it, float32 elsewhere."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    # a CPU without matrix units is slower in bfloat16; torch has no public question for them
+    has_units = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    return "bf16-mixed" if has_units else "32-true"
+
+
 def register_resolvers() -> None:
-    """Make `${run_folder:NAME,RESUME}` known to the configs; one answer per process."""
+    """Make `${run_folder:NAME,RESUME}` and `${fast_precision:}` known to the configs."""
     OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("fast_precision", fast_precision, use_cache=True, replace=True)
 
 
 def entry_point(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], None]:

@@ -90,6 +90,7 @@ def test_evaluation_gives_the_same_scores_again(run: Path, tmp_path: Path):
             f"paths.output={tmp_path}",
             "num_workers=0",
             "trainer.accelerator=cpu",
+            "trainer.precision=32-true",
             root="evaluate",
         )
     )

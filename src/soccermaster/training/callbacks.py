@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from soccermaster.structures import Batch
 
@@ -22,7 +24,7 @@ class StepProgress(Callback):
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._task: Any = None
-        self._loss: float | None = None
+        self._loss: Tensor | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar."""
@@ -36,12 +38,14 @@ class StepProgress(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Advance; the loss shown is a running mean over the datasets."""
+        """Advance; the loss shown is a running mean over micro-batches."""
         if self._bar is None:
             return
-        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
         self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
-        self._bar.update(self._task, completed=trainer.global_step, note=f"loss {self._loss:.3f}")
+        self._bar.update(self._task, completed=trainer.global_step)
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # reading it waits for the device
+            self._bar.update(self._task, note=f"loss {float(self._loss):.3f}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""
@@ -109,9 +113,10 @@ class LastCheckpoint(Callback):
         self._previous: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for Ctrl-C."""
+        """Listen for Ctrl-C, which only the main thread can."""
         self._saved_step = trainer.global_step
-        self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
 
     def on_train_batch_end(
         self,
@@ -134,7 +139,8 @@ class LastCheckpoint(Callback):
         """Save the end and stop listening."""
         if self._saved_step != trainer.global_step:
             self._save(trainer)
-        signal.signal(signal.SIGINT, self._previous)
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
 
     def _save(self, trainer: Trainer) -> None:
         fresh = self.path.with_name(f".{self.path.name}.writing")
