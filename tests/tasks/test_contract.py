@@ -39,7 +39,7 @@ def test_contract(name: str, frames: int, size: tuple[int, int]):
     task.weigh(terms).backward()
     unreached = [key for key, p in task.named_parameters() if p.grad is None and p.requires_grad]
     assert not unreached, "no gradient reaches these parameters"
-    assert model.encoder.patch_embedding.weight.grad.abs().sum() > 0
+    assert model.encoder.position_embedding.grad.abs().sum() > 0
 
     predictions = task.decode(output, batch)
     assert len(predictions) in (2, 2 * frames)

@@ -6,7 +6,7 @@ the device from the sparse points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -28,7 +28,7 @@ from soccermaster.vocabulary import NUM_KEYPOINTS
 class KeypointsOutput:
     """Channels 0..56 are keypoints 1..57, channel 57 is the background."""
 
-    heatmaps: Float[Tensor, "B T 58 h8 w8"]  # softmax over the channels
+    heatmaps: Float[Tensor, "B T 58 sh sw"]  # softmax over the channels
 
 
 class PitchKeypoints(Task):
@@ -52,7 +52,7 @@ class PitchKeypoints(Task):
     def __init__(
         self,
         embed_dim: int,
-        channels: tuple[int, int, int] = (192, 96, 48),
+        channels: Sequence[int] = (192, 96, 48),
         loss: Literal["mse", "focal"] = "mse",
         sigma: float = 2.0,
         term_weights: Mapping[str, float] | None = None,
@@ -63,13 +63,13 @@ class PitchKeypoints(Task):
             raise ValueError(f"expected loss 'mse' or 'focal', got '{loss}'")
         self.criterion = heatmap_mse if loss == "mse" else heatmap_focal
         self.sigma = sigma
-        self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, tuple(channels))
+        self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, channels)
         if loss == "focal":
             # start from "almost everything is background", or the background drowns the points
             torch.nn.init.constant_(self.upsample.logits.bias[-1], 6.0)
 
     def forward(self, features: Features, batch: Batch | None = None) -> KeypointsOutput:
-        """Heatmaps at eight times the patch grid."""
+        """Heatmaps at 2^stages times the patch grid (8 by default)."""
         clips = features.patches.shape[0]
         h, w = features.grid
         maps = rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w)
