@@ -68,6 +68,7 @@ def test_decoding_needs_no_annotations(name: str):
     assert model.tasks[name].decode(outputs[name])
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
 @pytest.mark.parametrize("name", names("task"))
 def test_undefined_scores_are_nan(name: str):
     scores = build(name).tasks[name].make_metrics().compute()
