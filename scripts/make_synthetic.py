@@ -9,10 +9,12 @@ import hydra
 from omegaconf import DictConfig
 from rich.progress import track
 
+from soccermaster.cli import entry_point, start
 from soccermaster.data.synthetic.writers import gsr_clip_ids, write_gsr, write_match_clips
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="make_synthetic")
+@entry_point
 def main(config: DictConfig) -> None:
     output = Path(config.output)
     common = {
@@ -47,4 +49,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from soccermaster.cli import refuse_unknown_choices
+from soccermaster.cli import refuse_unknown_choices, unread_keys
 from soccermaster.data.video import VideoWriter, probe
 from soccermaster.model import SoccerModel
 from soccermaster.training.routing import RoutingError
 from soccermaster.training.run import model_config, train
 from soccermaster.vocabulary import EVENTS, LINES
-from tests.configs import compose_train
+from tests.configs import CONFIGS, compose_train
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -182,6 +182,12 @@ def test_nested_keys_that_nothing_reads_are_named(override, messages, tmp_path):
     for message in messages:
         assert message in str(caught.value)
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_keys_of_interpolated_groups_are_read_by_some_config():
+    assert unread_keys(compose_train("debug=smoke"), [CONFIGS]) == []
+    cfg = compose_train("+heads.detector.colour=1", "+paths.cache=x")
+    assert unread_keys(cfg, [CONFIGS]) == ["heads.detector.colour", "paths.cache"]
 
 
 def test_a_misspelt_key_is_refused_by_the_schema():

@@ -120,7 +120,7 @@ class VideoEncoder(nn.Module):
         Raises:
             ValueError: wrong shape, size, type or output name.
         """
-        if images.ndim != 5 or images.shape[2] != 3:
+        if images.ndim != 5 or images.shape[2] != 3 or 0 in images.shape:
             raise ValueError(
                 f"expected images (B, T, 3, H, W), got {tuple(images.shape)}. A single frame is "
                 "images[None, None]."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -96,9 +97,9 @@ class StepProgress(Callback):
 class LastCheckpoint(Callback):
     """Keeps `last.ckpt`, from which a run continues, in the run folder.
 
-    It is written every so many optimizer steps, at the end, and when the run is interrupted: the
-    first Ctrl-C finishes the step, writes the checkpoint and stops; a second one stops at once. The
-    file is written under another name and renamed.
+    It is written every so many optimizer steps, at the end, and when the run is interrupted
+    (SIGINT, SIGTERM): the first Ctrl-C finishes the step, writes the checkpoint and stops; a second
+    one stops at once. The file is written under another name and renamed.
 
     Args:
         directory: the run folder.
@@ -110,13 +111,15 @@ class LastCheckpoint(Callback):
         self.every_n_steps = every_n_steps
         self.interrupted = False
         self._saved_step = -1
-        self._previous: Any = None
+        self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for Ctrl-C, which only the main thread can."""
+        """Listen for Ctrl-C and for a polite kill, which only the main thread can."""
         self._saved_step = trainer.global_step
+        self._pid = os.getpid()  # loader processes inherit the handler
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_interrupt)
 
     def on_train_batch_end(
         self,
@@ -139,8 +142,8 @@ class LastCheckpoint(Callback):
         """Save the end and stop listening."""
         if self._saved_step != trainer.global_step:
             self._save(trainer)
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def _save(self, trainer: Trainer) -> None:
         fresh = self.path.with_name(f".{self.path.name}.writing")
@@ -153,6 +156,7 @@ class LastCheckpoint(Callback):
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
-        Console(stderr=True).print(
-            "\nInterrupted: finishing this step and saving. Press Ctrl-C again to stop at once."
-        )
+        if os.getpid() == self._pid and int(os.environ.get("LOCAL_RANK", 0)) == 0:
+            Console(stderr=True, soft_wrap=True).print(
+                "\nInterrupted: finishing this step and saving. Ctrl-C again stops at once."
+            )
