@@ -18,9 +18,10 @@ from soccermaster.data.synthetic.commentary import comment
 from soccermaster.data.synthetic.events import ACTS, Story, act
 from soccermaster.data.synthetic.figure import Figures, number_height_px, place_figures
 from soccermaster.data.synthetic.motion import Motion, move
+from soccermaster.data.synthetic.people import BALL, OTHER, Person, draw_people
 from soccermaster.data.synthetic.play import open_play
 from soccermaster.data.synthetic.renderer import Renderer, ball_radius_px, draw_look
-from soccermaster.data.synthetic.scene import BALL, Person, Script, draw_people
+from soccermaster.data.synthetic.scene import Script
 from soccermaster.geometry import Camera, Pitch, visible_keypoints, visible_segments
 from soccermaster.structures import Annotations, Athletes, Cameras, Clip, Keypoints, Lines
 from soccermaster.vocabulary import ANNOTATION_FIELDS, NO_NUMBER, UNKNOWN
@@ -96,7 +97,8 @@ class SyntheticSemantic(ClipDataset):
         fps: frames per second; the clip is centred on the event, give or take a second.
         image_size: (H, W) in pixels.
         seed: another seed gives another world.
-        events: classes to act, in turn.
+        events: classes to act. Every block of as many clips holds each class once: in this order
+            in evaluation, in a seeded order in training.
     """
 
     name = "synthetic_semantic"
@@ -122,17 +124,24 @@ class SyntheticSemantic(ClipDataset):
         return self._length
 
     def __getitem__(self, index: int) -> Clip:
-        """Clip `index`: event `index` modulo the number of events.
+        """Clip `index`.
 
         Raises:
             IndexError: beyond the length.
         """
         rng = _clip_rng(self.seed, self.split, index, len(self), salt=1)
-        event = self.events[index % len(self.events)]
+        event = self._event(index % len(self))
         times_s = (np.arange(self.num_frames) - (self.num_frames - 1) / 2) / self.fps
         times_s += rng.uniform(-1, 1)
         clip_id = f"{self.split}-{index:06d}"
         return _render(rng, times_s, self.image_size, event, clip_id, self.name)
+
+    def _event(self, index: int) -> str:
+        block, place = divmod(index, len(self.events))
+        if self.split == "train":
+            order = np.random.default_rng([self.seed, block, 2]).permutation(len(self.events))
+            place = int(order[place])
+        return self.events[place]
 
 
 def render_sequence(
@@ -206,14 +215,16 @@ def _render(
             motion.headings_rad[t],
             motion.speeds_mps[t],
             motion.stride_rad[t],
-            motion.lying[t],
-            motion.arms_up[t],
+            motion.fallen[t],
+            motion.gestures[t],
             camera,
         )
+        props = [p for p in script.props if p.start_s <= times_s[t] < p.end_s]
         frames[t] = renderer.render(
-            camera, script.people, figures, motion.ball_m[t], int(noise_seeds[t])
+            camera, script.people, figures, motion.ball_m[t], int(noise_seeds[t]), props
         )
-        rows.append(_annotate_frame(t, script.people, figures, motion, camera))
+        roles = script.roles_at(float(times_s[t]))
+        rows.append(_annotate_frame(t, script.people, roles, figures, motion, camera))
     fields = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     annotations = Annotations(
         athletes=Athletes(**fields),
@@ -233,7 +244,12 @@ def _render(
 
 
 def _annotate_frame(
-    t: int, people: list[Person], figures: Figures, motion: Motion, camera: Camera
+    t: int,
+    people: list[Person],
+    roles: np.ndarray,
+    figures: Figures,
+    motion: Motion,
+    camera: Camera,
 ) -> dict[str, np.ndarray]:
     """The rows of `Athletes` for one frame: people, then the ball."""
     ball_px, ball_depth_m = camera.project(motion.ball_m[t])
@@ -247,15 +263,18 @@ def _annotate_frame(
         share = _area(clipped) / np.maximum(_area(boxes), 1e-9)
     seen = np.isfinite(boxes).all(axis=1) & (share >= MIN_VISIBLE)
     seen &= np.append(figures.depth_m, ball_depth_m) > 1.0
-    legibility = np.append(_legibility(people, figures, camera), 0.0)
+    other = roles == OTHER  # whoever does not play has no team, and no number that counts
+    teams = np.where(other, UNKNOWN, [p.team for p in people])
+    numbers = np.where(other, NO_NUMBER, [p.number for p in people])
+    legibility = np.append(_legibility(numbers, figures, camera), 0.0)
     n = len(people)
     fields = {
         "boxes_xyxy_px": clipped.astype(np.float32),
-        "roles": np.array([*(p.role for p in people), BALL]),
-        "numbers": np.array([*(p.number for p in people), NO_NUMBER]),
+        "roles": np.append(roles, BALL),
+        "numbers": np.append(numbers, NO_NUMBER),
         "legibility": legibility.astype(np.float32),
         "track_ids": np.array([*range(1, n + 1), BALL_TRACK_ID]),
-        "teams": np.array([*(p.team for p in people), UNKNOWN]),
+        "teams": np.append(teams, UNKNOWN),
         "positions_m": np.concatenate([motion.positions_m[t], motion.ball_m[t, None, :2]]).astype(
             np.float32
         ),
@@ -264,7 +283,7 @@ def _annotate_frame(
     return {"frame": np.full(int(seen.sum()), t, np.int64)} | fields
 
 
-def _legibility(people: list[Person], figures: Figures, camera: Camera) -> np.ndarray:
+def _legibility(numbers: np.ndarray, figures: Figures, camera: Camera) -> np.ndarray:
     """How well the number on each back can be read: size, angle, nearer people, frame border."""
     size = np.clip((number_height_px(figures) - 3.5) / 7.0, 0, 1)
     angle = np.clip((figures.facing_away - 0.2) / 0.4, 0, 1)
@@ -280,8 +299,7 @@ def _legibility(people: list[Person], figures: Figures, camera: Camera) -> np.nd
     covered = _area(overlap) / np.maximum(_area(backs), 1e-9)[:, None]
     covered *= figures.depth_m[None] < figures.depth_m[:, None] - 1e-6  # (P, nearer P)
     free = 1 - np.clip(np.nan_to_num(covered).max(axis=1), 0, 1)
-    numbered = np.array([p.number != NO_NUMBER for p in people])
-    return np.nan_to_num(size * angle * free) * inside * numbered
+    return np.nan_to_num(size * angle * free) * inside * (numbers != NO_NUMBER)
 
 
 def _area(boxes_xyxy: np.ndarray) -> np.ndarray:

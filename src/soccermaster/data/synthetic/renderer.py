@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +14,9 @@ from soccermaster.data.synthetic import stadium
 from soccermaster.data.synthetic.figure import Figures, draw_figure
 from soccermaster.data.synthetic.markings import draw_markings, markings_of
 from soccermaster.data.synthetic.motion import BALL_RADIUS_M
-from soccermaster.data.synthetic.scene import Color, Person
+from soccermaster.data.synthetic.people import Color, Person
+from soccermaster.data.synthetic.props import draw_prop
+from soccermaster.data.synthetic.scene import Prop
 from soccermaster.geometry import Camera, Pitch
 from soccermaster.geometry.pitch import LENGTH_M, WIDTH_M
 
@@ -86,6 +89,7 @@ class Renderer:
         figures: Figures,
         ball_m: Float[np.ndarray, " 3"],
         noise_seed: int = 0,
+        props: Sequence[Prop] = (),
     ) -> UInt8[np.ndarray, "H W 3"]:
         """One RGB frame.
 
@@ -95,13 +99,14 @@ class Renderer:
             figures: placed people.
             ball_m: centre of the ball.
             noise_seed: of the sensor noise of this frame.
+            props: things to be seen in this frame.
         """
         image = self._ground(camera)
         stadium.draw_panels(image, camera, self.look.crowd)
         self._draw_shadows(image, camera, figures, ball_m)
         draw_markings(image, camera, self._markings, self.look.line_rgb, self.look.grass_rgb)
         stadium.draw_flags(image, camera)
-        self._draw_standing(image, camera, people, figures, ball_m)
+        self._draw_standing(image, camera, people, figures, ball_m, props)
         return self._expose(image, noise_seed)
 
     def _ground(self, camera: Camera) -> np.ndarray:
@@ -150,11 +155,17 @@ class Renderer:
         people: list[Person],
         figures: Figures,
         ball_m: np.ndarray,
+        props: Sequence[Prop],
     ) -> None:
         """Goals, flags, people and the ball, from far to near."""
         items = [(depth_m, -1, side) for side, depth_m in stadium.goal_depths(camera).items()]
         (ball_px, ball_depth) = camera.project(ball_m)
         items.append((float(ball_depth), -2, 0))
+        held: dict[int, list[Prop]] = {}
+        for prop in props:
+            held.setdefault(prop.person, []).append(prop)
+        for prop in held.get(-1, ()):
+            draw_prop(image, camera, figures, prop)
         boxes = figures.boxes_xyxy_px
         width, height = self.image_size
         shown = (
@@ -168,6 +179,8 @@ class Renderer:
                 continue
             if index >= 0:
                 draw_figure(image, figures, index, people[index])
+                for prop in held.get(index, ()):
+                    draw_prop(image, camera, figures, prop)
             elif index == -1:
                 stadium.draw_goal(image, camera, side)
             elif _is_near(ball_px, self.image_size, 20):
