@@ -101,7 +101,7 @@ def act_throw_in(script: Script, rng: np.random.Generator) -> Story:
     script.walk(receiver, (1.1, *target), ramp_s=2)
     script.ball_at(1.1, target, arc_m=1.0)
     for person in nearby(script, spot, (0, 1), 5, but=(thrower, receiver)):
-        at = spot + (rng.uniform(-10, 10), -flank * rng.uniform(5, 13))
+        at = shift(spot, rng.uniform(-10, 10), -flank * rng.uniform(5, 13))
         script.walk(person, (-4, *at), (0.0, *at), ramp_s=4)
     goal = (float(np.clip(target[0] + along * 26, -42, 42)), float(0.4 * target[1]))
     open_play(

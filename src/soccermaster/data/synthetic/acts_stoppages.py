@@ -131,8 +131,9 @@ def act_var(script: Script, rng: np.random.Generator) -> Story:
     script.stop_play(-13.9, script.end_s + 5)
     referee, wait = script.referee(), np.array([side * 29.0, flank * 9.0])
     monitor = np.array([side * rng.uniform(4, 12), flank * 35.6])
-    script.props.append(Prop("monitor", script.start_s - 9, script.end_s + 9, (120, 190, 255),
-                             xy_m=(float(monitor[0]), float(monitor[1] + flank * 0.8))))  # fmt: skip
+    place = (float(monitor[0]), float(monitor[1] + flank * 0.8))
+    always = (script.start_s - 9, script.end_s + 9)
+    script.props.append(Prop("monitor", *always, (120, 190, 255), xy_m=place))
     stand = shift(monitor, 0, -flank * 0.9)
     back = np.array([side * 22.0, flank * 19.0])
     script.walk(referee, (-11.0, *wait), (-8.0, *wait), (-2.5, *stand), (5.5, *stand),
@@ -237,7 +238,7 @@ def act_end_of_half_game(script: Script, rng: np.random.Generator) -> Story:
             if script.people[person].team == winners and rng.random() < 0.6:
                 script.pose(person, 0.5, 14.0, "arms")
         else:
-            at = gate + (rng.uniform(-3, 3), -flank * rng.uniform(0.0, 5.0))
+            at = shift(gate, rng.uniform(-3, 3), -flank * rng.uniform(0.0, 5.0))
         arrive_s = 2.0 + float(np.linalg.norm(home[person] - at)) / rng.uniform(2.4, 3.0)
         script.walk(person, (arrive_s, *at), ramp_s=arrive_s - 0.5, stay=True)
     aim = (0.0, flank * 14.0) if outcome == "off" else (0.0, 0.0)

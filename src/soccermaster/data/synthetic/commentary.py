@@ -16,14 +16,14 @@ from soccermaster.data.synthetic.story import Story
 #: Sentences by event; `{name}` is replaced by a rule of `_RULES`, or by the story's own words.
 _SENTENCES: dict[str, tuple[str, ...]] = {
     "var": (
-        "The referee goes to the monitor on the {flank} touchline to look at the incident in the "
+        "[REFEREE] goes to the monitor on the {flank} touchline to look at the incident in the "
         "{side} box. {var_end}",
         "VAR check for a foul in the {side} box. [REFEREE] watches the screen on the {flank} side. "
         "{var_end}",
     ),
     "end of half game": (
         "[REFEREE] ends the half with the ball in the {side} half {pace}. {end_end}",
-        "That is the whistle {pace}, the ball is in the {side} half, the half is over. {end_end}",
+        "[TEAM] have the ball in the {side} half {pace}, and that is the end of the half. {end_end}",
     ),
     "clearance": (
         "[PLAYER] ([TEAM]) clears {cleared} in front of the {side} goal after {pressure} "
@@ -52,9 +52,9 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "{throw_end}.",
     ),
     "show added time": (
-        "The fourth official on the {flank} touchline shows {minutes} while play goes on {pace} in "
-        "the {side} half.",
-        "{Minutes}, the board on the {flank} side says. Play goes on {pace} in the {side} half.",
+        "The fourth official on the {flank} touchline shows {minutes} while [TEAM] play on {pace} "
+        "in the {side} half.",
+        "{Minutes}, the board on the {flank} side says. [TEAM] play on {pace} in the {side} half.",
     ),
     "shot off target": (
         "{scorer} {finishes} {reach} {build}, but the ball flies {missed} the {side} goal.",
@@ -84,8 +84,8 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "Corner for [TEAM] from the {flank} side at the {side} end, {move}: [PLAYER] {corner_won}.",
     ),
     "ball out of play": (
-        "The ball goes out over the {flank} touchline in the {side} half {play}.",
-        "{Play}, the ball runs out of play on the {flank} side of the {side} half.",
+        "The ball goes out over the {flank} touchline in the {side} half {play} by [TEAM].",
+        "{Play} by [TEAM], the ball runs out of play on the {flank} side of the {side} half.",
     ),
     "off side": (
         "Offside! The flag is up on the {flank} touchline, [PLAYER] ([TEAM]) was too early at the "
