@@ -88,11 +88,15 @@ def film(
         for name, (wish, most_per_s) in wished.items()
     }
     sway = operator.sway_deg * np.sin(np.outer(times_s, (1.9, 2.7, 0.9)) + operator.phase_rad[1:])
+    tilt_deg = done["tilt"] + sway[:, 1]
+    # Pan, tilt and zoom follow by themselves: what is in view at the place that is looked at, now.
+    reach_m = height_m / np.cos(np.radians(tilt_deg))
+    focal = np.clip(np.exp(done["zoom"]), reach_m / WIDTH_RANGE_M[1], reach_m / WIDTH_RANGE_M[0])
     return Camera.from_pan_tilt_roll(
         done["pan"] + sway[:, 0],
-        done["tilt"] + sway[:, 1],
+        tilt_deg,
         np.full(len(times_s), operator.roll_deg) + 0.3 * sway[:, 2],
-        np.exp(done["zoom"]) * image_size[0],
+        np.clip(focal, *FOCAL_RANGE) * image_size[0],
         operator.position_m,
         image_size,
     )

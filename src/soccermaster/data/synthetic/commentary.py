@@ -23,7 +23,8 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
     ),
     "end of half game": (
         "[REFEREE] ends the half with the ball in the {side} half {pace}. {end_end}",
-        "[TEAM] have the ball in the {side} half {pace}, and that is the end of the half. {end_end}",
+        "[TEAM] have the ball in the {side} half {pace}, and that is the end of the half. "
+        "{end_end}",
     ),
     "clearance": (
         "[PLAYER] ([TEAM]) clears {cleared} in front of the {side} goal after {pressure} "
