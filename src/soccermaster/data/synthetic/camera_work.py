@@ -26,6 +26,7 @@ class Operator:
         position_m: centre of projection.
         roll_deg: constant tilt of the picture.
         width_m: how much of the pitch is in view at the distance of the ball, usually.
+        detail_width: factor on the widths that a script asks for.
         lag_s: how late the picture follows.
         sway_deg: size of the small unsteady movements.
         phase_rad: of the small movements and of the slow zooming, four values.
@@ -34,6 +35,7 @@ class Operator:
     position_m: Float[np.ndarray, " 3"]
     roll_deg: float
     width_m: float
+    detail_width: float
     lag_s: float
     sway_deg: float
     phase_rad: Float[np.ndarray, " 4"]
@@ -48,7 +50,8 @@ def draw_operator(rng: np.random.Generator) -> Operator:
             [np.clip(rng.normal(0, 3), -11, 11), y_m, -np.clip(elevation * y_m, 8.6, 25)]
         ),
         roll_deg=float(np.clip(rng.normal(0, 0.3), -0.9, 0.9)),
-        width_m=float(rng.uniform(25, 57)),
+        width_m=float(rng.uniform(28, 60)),
+        detail_width=float(rng.uniform(1.0, 1.3)),
         lag_s=float(rng.uniform(0.2, 0.7)),
         sway_deg=float(rng.uniform(0.02, 0.12)),
         phase_rad=rng.uniform(0, 2 * np.pi, 4),
@@ -119,7 +122,7 @@ def _aim(operator: Operator, script: Script, times_s: np.ndarray) -> np.ndarray:
     width_m = operator.width_m * zoom * (1 - 0.2 * (np.abs(ball[:, 0]) / 52.5) ** 2)
     aim = np.stack([np.clip(ball[:, 0], -44, 44), 0.65 * ball[:, 1] - 2.0, width_m], axis=-1)
     for keys in script.looks:
-        aim = _blend_look(aim, keys, times_s)
+        aim = _blend_look(aim, keys * (1, 1, 1, operator.detail_width), times_s)
     aim[:, 1] = np.minimum(aim[:, 1], operator.position_m[1] + 1.7 * operator.position_m[2])
     return aim
 
