@@ -6,9 +6,10 @@ from soccermaster.data.synthetic.camera_work import draw_operator, film
 from soccermaster.data.synthetic.commentary import comment
 from soccermaster.data.synthetic.events import Story, act
 from soccermaster.data.synthetic.figure import place_figures
+from soccermaster.data.synthetic.look import Look
 from soccermaster.data.synthetic.motion import move
 from soccermaster.data.synthetic.people import PLAYER, Kit, Person, draw_people
-from soccermaster.data.synthetic.renderer import Look, Renderer
+from soccermaster.data.synthetic.renderer import Renderer
 from soccermaster.data.synthetic.scene import Script
 from soccermaster.geometry import Camera, Pitch
 from soccermaster.vocabulary import ANNOTATION_FIELDS, EVENTS, NO_NUMBER, ROLES

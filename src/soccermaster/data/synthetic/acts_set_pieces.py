@@ -70,6 +70,7 @@ def act_start_of_half_game(script: Script, rng: np.random.Generator) -> Story:
     end_s = max(script.end_s, 8.0)
     open_play(script, rng, reach_s + 0.2, end_s, first, goal, team, tempo)
     script.look((script.start_s, 0, -3, 62), (0.5, 0, -3, 56))
+    script.clock_s = float(rng.choice([0, 2700]))
     return Story("start of half game", side_word(-forward), outcome, flank_word(flank))
 
 

@@ -211,6 +211,7 @@ def act_show_added_time(script: Script, rng: np.random.Generator) -> Story:
     script.pose(official, -5.0, 5.5, "arms")
     script.props.append(Prop("board", -5.0, 5.5, (40, 230, 70), official, text=f"+{minutes}"))
     script.added.append((0.0, minutes))
+    script.clock_s = float(rng.choice([2700, 5400]) - rng.uniform(5, 50))
     add_staff(script, rng, [(spot[0] + 8, flank * 37.5)])
     view = spot * (1, 0.93)
     script.look((-4.0, *view, 21), (5.0, *view, 20))
@@ -221,6 +222,7 @@ def act_end_of_half_game(script: Script, rng: np.random.Generator) -> Story:
     """The whistle; the picture widens, and everybody walks off or meets in the middle."""
     side, flank = draw_sign(rng), draw_sign(rng)
     outcome, tempo = draw_word(rng, "off", "hands"), draw_word(rng, "quick", "patient")
+    script.clock_s = float(rng.choice([2700, 5400]) + rng.uniform(30, 280))
     zone = (side * rng.uniform(14, 30), rng.uniform(-15, 15))
     open_play(script, rng, script.start_s, -0.3, target_m=zone, tempo=tempo)
     script.ball_at(2.0, (0.7 * zone[0], 0.7 * zone[1]))

@@ -39,6 +39,9 @@ class Figures:
         number_px: top left, top right and bottom left corner of the number on the back.
         facing_away: -1 (faces the camera) .. 1 (shows his back).
         joints_fixed: joints in OpenCV's fixed-point coordinates.
+        feet_px: on the ground below the body.
+        feet_m: the same in the world.
+        tall_m: height of the body as it is.
     """
 
     joints_px: Float[np.ndarray, "P J 2"]
@@ -48,6 +51,9 @@ class Figures:
     number_px: Float[np.ndarray, "P 3 2"]
     facing_away: Float[np.ndarray, " P"]
     joints_fixed: Int[np.ndarray, "P J 2"]
+    feet_px: Float[np.ndarray, "P 2"]
+    feet_m: Float[np.ndarray, "P 2"]
+    tall_m: Float[np.ndarray, " P"]
 
 
 def place_figures(
@@ -82,6 +88,8 @@ def place_figures(
     world[..., 0] = positions_m[:, :1] + local[..., 0] * cosine + local[..., 1] * sine
     world[..., 1] = positions_m[:, 1:] + local[..., 0] * sine - local[..., 1] * cosine
     world[..., 2] = -local[..., 2]
+    ground_m = np.concatenate([positions_m, np.zeros((len(people), 1))], axis=1)
+    world = np.concatenate([world, ground_m[:, None]], axis=1)
     points_px, depth = camera.project(world.reshape(-1, 3))
     points_px = points_px.reshape(*world.shape[:2], 2)
     depth_m = depth.reshape(world.shape[:2])[:, HIP_L]
@@ -100,9 +108,12 @@ def place_figures(
         px_per_m=px_per_m,
         depth_m=depth_m,
         boxes_xyxy_px=boxes,
-        number_px=points_px[:, len(JOINT_RADIUS_M) :],
+        number_px=points_px[:, len(JOINT_RADIUS_M) : -1],
         facing_away=np.where(fallen > 0.3, -1.0, facing_away),
         joints_fixed=np.clip(fixed, -(2**20), 2**20).astype(np.int32),
+        feet_px=points_px[:, -1],
+        feet_m=positions_m,
+        tall_m=local[:, HAIR, 2],
     )
 
 

@@ -106,6 +106,7 @@ class Script:
         watched: (start_s, end_s, x_m, y_m): where everybody looks.
         scores: (time_s, team): when a goal counts, for the score in the picture.
         added: (time_s, minutes): when added time appears beside the clock.
+        clock_s: match time at 0; None if anything goes.
     """
 
     people: list[Person]
@@ -122,6 +123,7 @@ class Script:
     watched: list[tuple[float, float, float, float]] = field(default_factory=list)
     scores: list[tuple[float, int]] = field(default_factory=list)
     added: list[tuple[float, int]] = field(default_factory=list)
+    clock_s: float | None = None
     _traits: tuple[np.ndarray, np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
     def ball_at(

@@ -15,10 +15,12 @@ from soccermaster.data.synthetic.camera_work import draw_operator, film
 from soccermaster.data.synthetic.commentary import comment
 from soccermaster.data.synthetic.events import Story, act
 from soccermaster.data.synthetic.figure import Figures, number_height_px, place_figures
+from soccermaster.data.synthetic.graphics import ScoreBox, draw_score_box, lay_over
+from soccermaster.data.synthetic.look import Look, draw_look
 from soccermaster.data.synthetic.motion import Motion, move
 from soccermaster.data.synthetic.people import BALL, OTHER, Person, draw_people
 from soccermaster.data.synthetic.play import open_play
-from soccermaster.data.synthetic.renderer import Look, Renderer, ball_radius_px, draw_look
+from soccermaster.data.synthetic.renderer import Renderer, ball_radius_px, compress
 from soccermaster.data.synthetic.scene import Script
 from soccermaster.geometry import Camera, Pitch, visible_keypoints, visible_segments
 from soccermaster.structures import Annotations, Athletes, Cameras, Clip, Keypoints, Lines
@@ -42,6 +44,8 @@ class Take:
         motion: where everybody is in each frame.
         cameras: a stack of T cameras.
         look: the stadium, the light and the picture.
+        blur_px: how far the picture moves while each frame is exposed.
+        score_box: laid over the picture.
         noise_seeds: of each frame.
         story: what can be told; None in open play.
         text: comment; None in open play.
@@ -52,6 +56,8 @@ class Take:
     motion: Motion
     cameras: Camera
     look: Look
+    blur_px: Float[np.ndarray, "T 2"]
+    score_box: ScoreBox
     noise_seeds: np.ndarray
     story: Story | None = None
     text: str | None = None
@@ -84,9 +90,16 @@ def stage(
     operator, look = draw_operator(rng), draw_look(rng)
     text = comment(story, rng) if story else None
     motion = move(script, times_s, seed=int(rng.integers(2**31)))
-    cameras = film(operator, script, times_s, (width, height))
+    both_s = np.concatenate([times_s, times_s + look.exposure_s])
+    filmed = film(operator, script, both_s, (width, height))
+    cameras = filmed[: len(times_s)]
+    blur_px = _blur(cameras, filmed[len(times_s) :])
+    shirts = tuple(script.people[script.keeper(team) + 1].kit.shirt for team in (0, 1))
+    score_box = draw_score_box(rng, shirts, look.graphics, script.clock_s)
     noise_seeds = rng.integers(2**31, size=len(times_s))
-    return Take(script, times_s, motion, cameras, look, noise_seeds, story, text)
+    return Take(
+        script, times_s, motion, cameras, look, blur_px, score_box, noise_seeds, story, text
+    )
 
 
 def draw(take: Take, clip_id: str, source: str) -> Clip:
@@ -109,9 +122,20 @@ def draw(take: Take, clip_id: str, source: str) -> Clip:
             camera,
         )
         props = [p for p in script.props if p.start_s <= time_s < p.end_s]
-        frames[t] = renderer.render(
-            camera, script.people, figures, motion.ball_m[t], int(take.noise_seeds[t]), props
+        image = renderer.render(
+            camera,
+            script.people,
+            figures,
+            motion.ball_m[t],
+            int(take.noise_seeds[t]),
+            props,
+            motion.ball_m[t] + motion.ball_velocity_mps[t] * take.look.exposure_s,
+            tuple(take.blur_px[t].tolist()),
         )
+        goals = tuple(sum(s <= time_s and k == team for s, k in script.scores) for team in (0, 1))
+        added = next((n for s, n in script.added if s <= time_s), None)
+        lay_over(image, take.score_box, time_s, goals, added)
+        frames[t] = compress(image, take.look.jpeg_quality)
         roles = script.roles_at(time_s)
         rows.append(_annotate_frame(t, script.people, roles, figures, motion, camera))
     fields = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
@@ -130,6 +154,14 @@ def draw(take: Take, clip_id: str, source: str) -> Clip:
         text=take.text,
     )
     return Clip(frames, times_s - times_s[0], annotations, clip_id, source)
+
+
+def _blur(before: Camera, after: Camera) -> np.ndarray:
+    """How far the middle of the picture moves from one camera to another (T, 2), in pixels."""
+    middle_px = np.array([before.image_size], np.float64) / 2
+    rays = np.swapaxes(before.R, -1, -2) @ np.array([0.0, 0.0, 100.0])
+    moved_px, _ = after.project(before.position_m[:, None] + rays[:, None])
+    return moved_px[:, 0] - middle_px
 
 
 def _annotate_frame(
