@@ -6,9 +6,11 @@ from soccermaster.data.synthetic.camera_work import draw_operator, film
 from soccermaster.data.synthetic.commentary import comment
 from soccermaster.data.synthetic.events import Story, act
 from soccermaster.data.synthetic.figure import place_figures
+from soccermaster.data.synthetic.look import Look
 from soccermaster.data.synthetic.motion import move
-from soccermaster.data.synthetic.renderer import Look, Renderer
-from soccermaster.data.synthetic.scene import PLAYER, Kit, Person, Script, draw_people
+from soccermaster.data.synthetic.people import PLAYER, Kit, Person, draw_people
+from soccermaster.data.synthetic.renderer import Renderer
+from soccermaster.data.synthetic.scene import Script
 from soccermaster.geometry import Camera, Pitch
 from soccermaster.vocabulary import ANNOTATION_FIELDS, EVENTS, NO_NUMBER, ROLES
 
@@ -27,15 +29,15 @@ def clips():
 def one_person(heading_rad, camera, number=14, speed_mps=0.0, xy_m=(0.0, 0.0)):
     kit = Kit(MAGENTA, MAGENTA, MAGENTA, MAGENTA)
     person = Person(PLAYER, 0, number, kit, MAGENTA, MAGENTA, 1.8, (0.5, 0.5))
-    off, speed = np.zeros(1, bool), np.array([speed_mps])
+    upright, no_gesture, speed = np.zeros(1), np.zeros(1, int), np.array([speed_mps])
     figures = place_figures(
         [person],
         np.array([xy_m]),
         np.array([heading_rad]),
         speed,
         np.array([0.7]),
-        off,
-        off,
+        upright,
+        no_gesture,
         camera,
     )
     return [person], figures
@@ -196,7 +198,7 @@ def test_every_acted_event_gives_a_clip_with_text(event):
     clip = dataset[0]
     assert event in EVENTS
     assert clip.annotations.event == event
-    assert "[TEAM]" in clip.annotations.text or "[PLAYER]" in clip.annotations.text
+    assert any(word in clip.annotations.text for word in ("[TEAM]", "[PLAYER]", "[REFEREE]"))
     assert "{" not in clip.annotations.text
     assert clip.frames.shape == (3, 72, 128, 3)
     assert clip.frames.std(axis=(1, 2)).min() > 5
@@ -225,9 +227,13 @@ def test_acted_people_and_cameras_are_physically_possible(event):
         ).all()
 
 
+def test_all_events_of_the_vocabulary_are_acted():
+    assert tuple(ACTS) == EVENTS
+
+
 def test_comments_tell_side_and_outcome():
     rng = np.random.default_rng(0)
-    texts = {comment(Story("penalty", "left", "saved"), rng) for _ in range(30)}
+    texts = {comment(Story("penalty", "left", "saved", detail="near"), rng) for _ in range(30)}
     assert len(texts) >= 4
     for text in texts:
         assert "left" in text
@@ -236,11 +242,17 @@ def test_comments_tell_side_and_outcome():
         comment(Story("parade", "left", ""), rng)
 
 
-def test_events_come_in_turn_and_unknown_ones_are_refused():
-    dataset = SyntheticSemantic(
-        "train", 4, num_frames=1, image_size=(36, 64), events=["goal", "corner"]
-    )
-    assert [dataset[i].annotations.event for i in range(4)] == ["goal", "corner"] * 2
+def test_every_block_holds_each_class_once_and_unknown_ones_are_refused():
+    def events(split):
+        dataset = SyntheticSemantic(split, 6, num_frames=1, image_size=(36, 64), events=three)
+        return [dataset[i].annotations.event for i in range(6)]
+
+    three = ["goal", "corner", "injury"]
+    assert events("valid") == three * 2
+    train = events("train")
+    assert train == events("train")
+    assert sorted(train[:3]) == sorted(train[3:]) == sorted(three)
+    dataset = SyntheticSemantic("train", 4, num_frames=1, image_size=(36, 64))
     with pytest.raises(ValueError, match="parade"):
         SyntheticSemantic("train", 1, events=["parade"])
     with pytest.raises(IndexError):

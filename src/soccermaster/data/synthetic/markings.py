@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from soccermaster.data.synthetic.scene import Color
+from soccermaster.data.synthetic.people import Color
 from soccermaster.geometry import Camera, Pitch
 from soccermaster.vocabulary import CIRCLES
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
-from soccermaster.data.synthetic.scene import GOALKEEPER, OTHER, PLAYER, REFEREE, Script, Walk
+from soccermaster.data.synthetic.people import GOALKEEPER, OTHER, PLAYER, REFEREE
+from soccermaster.data.synthetic.scene import POSES, Script, Walk
 
 BALL_RADIUS_M = 0.11
 _RAMP_MPS = 3.5
@@ -26,9 +27,10 @@ class Motion:
     headings_rad: Float[np.ndarray, "T P"]  # 0 faces +x, pi / 2 faces the main camera
     speeds_mps: Float[np.ndarray, "T P"]
     stride_rad: Float[np.ndarray, "T P"]  # phase of the gait
-    lying: Bool[np.ndarray, "T P"]
-    arms_up: Bool[np.ndarray, "T P"]
+    fallen: Float[np.ndarray, "T P"]  # 0 upright .. 1 lies on the ground
+    gestures: Int[np.ndarray, "T P"]  # index in scene.POSES
     ball_m: Float[np.ndarray, "T 3"]  # centre; z is negative above the ground
+    ball_velocity_mps: Float[np.ndarray, "T 3"]
 
 
 def move(script: Script, times_s: Float[np.ndarray, " T"], seed: int) -> Motion:
@@ -54,19 +56,19 @@ def move(script: Script, times_s: Float[np.ndarray, " T"], seed: int) -> Motion:
     facing = velocity + 0.8 * gaze
     rng = np.random.default_rng([seed, 2])
     cadence_hz, phase = rng.uniform(1.25, 1.55, len(script.people)), rng.uniform(0, 2 * np.pi)
-    flags = {"lie": np.zeros(speeds.shape, bool), "arms": np.zeros(speeds.shape, bool)}
-    for pose in script.poses:
-        active = (times_s >= pose.start_s) & (times_s < pose.end_s)
-        flags[pose.kind][:, pose.person] |= active
+    fallen, gestures = _poses(script, times_s, speeds.shape)
+    exposure_s = 0.01
+    ball_later_m = ball_positions(script, times_s + exposure_s)
     return Motion(
         times_s=times_s,
         positions_m=positions_m,
         headings_rad=np.arctan2(facing[..., 1], facing[..., 0]),
         speeds_mps=speeds,
         stride_rad=2 * np.pi * cadence_hz * times_s[:, None] + phase,
-        lying=flags["lie"],
-        arms_up=flags["arms"],
+        fallen=fallen,
+        gestures=gestures,
         ball_m=ball_m,
+        ball_velocity_mps=(ball_later_m - ball_m) / exposure_s,
     )
 
 
@@ -102,20 +104,37 @@ def formation(script: Script, ball_xy_m: Float[np.ndarray, "*n 2"]) -> Float[np.
         else:  # assistants watch one half each, from the far and from the near touchline
             side = 1 if order == 1 else -1
             line = side * np.clip(0.8 * side * ball_x[..., 0] + 9, 4, 50)
-            x[..., i], y[..., i] = line, np.full_like(line, -35.0 * side)
+            x[..., i], y[..., i] = line, np.full_like(line, -35.0 * side * script.diagonal)
     other = role == OTHER
     x, y = np.where(other, spot[:, 0], x), np.where(other, spot[:, 1], y)
     return np.stack([x, y], axis=-1)
 
 
 def _positions(script: Script, times_s: np.ndarray, seed: int) -> np.ndarray:
-    lags_s = np.array([-2.4, -1.6, -0.8, 0.0, 0.6])
+    lags_s = np.array([-5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 0.6])
     ball = ball_positions(script, times_s[:, None] + lags_s)[..., :2]  # (T, lags, 2)
     positions = formation(script, ball.mean(axis=1)) + _sway(script, times_s, seed)
-    positions += _press(script, times_s, positions, ball[:, 1:4].mean(axis=1))
+    positions += _press(script, times_s, positions, ball[:, 3:6].mean(axis=1))
     for walk in script.walks:
         positions[:, walk.person] = _follow(walk, times_s, positions[:, walk.person])
     return positions + _keep_apart(positions)
+
+
+def _poses(
+    script: Script, times_s: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far everybody has fallen, and his gesture; later ones win."""
+    fallen, gestures = np.zeros(shape), np.zeros(shape, np.int64)
+    for pose in script.poses:
+        if pose.kind == "lie":  # falling takes half a second, getting up longer
+            down = np.clip((times_s - pose.start_s) / 0.5, 0, 1)
+            up = np.clip((pose.end_s - times_s) / 0.9, 0, 1)
+            amount = _smooth(np.minimum(down, up))
+            fallen[:, pose.person] = np.maximum(fallen[:, pose.person], amount)
+        else:
+            active = (times_s >= pose.start_s) & (times_s < pose.end_s)
+            gestures[active, pose.person] = POSES.index(pose.kind)
+    return fallen, gestures
 
 
 def _sway(script: Script, times_s: np.ndarray, seed: int) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -11,9 +12,12 @@ from jaxtyping import Float, UInt8
 
 from soccermaster.data.synthetic import stadium
 from soccermaster.data.synthetic.figure import Figures, draw_figure
+from soccermaster.data.synthetic.look import Look
 from soccermaster.data.synthetic.markings import draw_markings, markings_of
 from soccermaster.data.synthetic.motion import BALL_RADIUS_M
-from soccermaster.data.synthetic.scene import Color, Person
+from soccermaster.data.synthetic.people import Person
+from soccermaster.data.synthetic.props import draw_prop
+from soccermaster.data.synthetic.scene import Prop
 from soccermaster.geometry import Camera, Pitch
 from soccermaster.geometry.pitch import LENGTH_M, WIDTH_M
 
@@ -21,46 +25,6 @@ _SHIFT = 4
 _ONE = 1 << _SHIFT
 #: Nearer than this nothing is drawn; people and markings are never so near to a main camera.
 _NEAR_M = 1.0
-
-
-@dataclass(frozen=True)
-class Look:
-    """What differs from stadium to stadium.
-
-    Attributes:
-        grass: variant of the mowing pattern.
-        crowd: variant of stands and boards.
-        grass_rgb: colour of plain grass.
-        line_rgb: colour of the markings.
-        sky_rgb: colour above the stands.
-        exposure: factor on all brightness.
-        noise: standard deviation of the sensor noise in grey levels.
-    """
-
-    grass: int
-    crowd: int
-    grass_rgb: Color
-    line_rgb: Color
-    sky_rgb: Color
-    exposure: float
-    noise: float
-
-
-def draw_look(rng: np.random.Generator) -> Look:
-    """A random stadium."""
-    value = rng.uniform(95, 150)
-    green = np.array([rng.uniform(0.42, 0.74), 1.0, rng.uniform(0.25, 0.48)]) * value
-    white = float(rng.uniform(215, 252))
-    sky = rng.uniform(0.15, 1.0) * np.array([150, 178, 210])
-    return Look(
-        grass=int(rng.integers(stadium.NUM_GRASS)),
-        crowd=int(rng.integers(stadium.NUM_CROWDS)),
-        grass_rgb=tuple(int(v) for v in green),
-        line_rgb=(int(white), int(white), int(white * 0.98)),
-        sky_rgb=tuple(int(v) for v in sky),
-        exposure=float(rng.uniform(0.82, 1.12)),
-        noise=float(rng.uniform(1.0, 5.0)),
-    )
 
 
 class Renderer:
@@ -78,6 +42,11 @@ class Renderer:
         self._markings = markings_of(pitch)
         levels = np.arange(256)[:, None] / 128.0
         self._grass_colors = np.clip(levels * look.grass_rgb, 0, 255).astype(np.uint8)[:, None]
+        gain = look.exposure * np.array(look.tint)
+        response = np.arange(256)[:, None] * gain
+        if look.weather == "haze":
+            response = 38 + 0.80 * response
+        self._response = np.clip(response, 0, 255).astype(np.uint8)[None]
 
     def render(
         self,
@@ -86,8 +55,11 @@ class Renderer:
         figures: Figures,
         ball_m: Float[np.ndarray, " 3"],
         noise_seed: int = 0,
+        props: Sequence[Prop] = (),
+        ball_end_m: Float[np.ndarray, " 3"] | None = None,
+        blur_px: tuple[float, float] = (0.0, 0.0),
     ) -> UInt8[np.ndarray, "H W 3"]:
-        """One RGB frame.
+        """One RGB frame, without graphics and compression.
 
         Args:
             camera: a single camera with the size of the renderer.
@@ -95,16 +67,19 @@ class Renderer:
             figures: placed people.
             ball_m: centre of the ball.
             noise_seed: of the sensor noise of this frame.
+            props: things to be seen in this frame.
+            ball_end_m: where the ball is at the end of the exposure.
+            blur_px: how far the picture moves during the exposure.
         """
-        image = self._ground(camera)
-        stadium.draw_panels(image, camera, self.look.crowd)
-        self._draw_shadows(image, camera, figures, ball_m)
+        image = self._ground(camera, figures, ball_m)
+        stadium.draw_panels(image, camera, self.look.crowd, self.look.light == "night")
         draw_markings(image, camera, self._markings, self.look.line_rgb, self.look.grass_rgb)
         stadium.draw_flags(image, camera)
-        self._draw_standing(image, camera, people, figures, ball_m)
-        return self._expose(image, noise_seed)
+        ball_end_m = ball_m if ball_end_m is None else ball_end_m
+        self._draw_standing(image, camera, people, figures, ball_m, ball_end_m, props)
+        return self._expose(_blur(image, blur_px), noise_seed)
 
-    def _ground(self, camera: Camera) -> np.ndarray:
+    def _ground(self, camera: Camera, figures: Figures, ball_m: np.ndarray) -> np.ndarray:
         width, height = self.image_size
         horizon_px = _horizon_row(camera)
         top = int(np.clip(np.floor(horizon_px), 0, height - 1))
@@ -124,24 +99,45 @@ class Renderer:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=95,
         )
-        image[top:] = cv2.applyColorMap(brightness, self._grass_colors)
+        shade = self._shade(camera, figures, ball_m, top)
+        image[top:] = cv2.applyColorMap(cv2.subtract(brightness, shade), self._grass_colors)
         return image
 
-    def _draw_shadows(
-        self, image: np.ndarray, camera: Camera, figures: Figures, ball_m: np.ndarray
-    ) -> None:
-        color = tuple(int(0.72 * v) for v in self.look.grass_rgb)
-        feet_px = figures.joints_px[:, :2].mean(axis=1) + 0.06 * figures.px_per_m[:, None]
+    def _shade(self, camera: Camera, figures: Figures, ball_m: np.ndarray, top: int) -> np.ndarray:
+        """How much darker the grass is below people and ball, and where the lamps throw shadows."""
+        width, height = self.image_size
+        shade = np.zeros((height - top, width), np.uint8)
         drop = camera.project((ball_m[0], ball_m[1], 0.0))
-        centres = np.concatenate([feet_px, drop[0][None]])
-        sizes = np.append(0.42 * figures.px_per_m, 0.11 * camera.K[0, 0] / max(drop[1], _NEAR_M))
+        centres = np.concatenate([figures.feet_px, drop[0][None]])
+        sizes = np.append(0.38 * figures.px_per_m, 0.11 * camera.K[0, 0] / max(drop[1], _NEAR_M))
         with np.errstate(invalid="ignore"):
-            near = ((centres > -50) & (centres < np.array(self.image_size) + 50)).all(axis=1)
-        for (x, y), size in zip(
-            np.rint(centres[near] - 0.5).astype(int).tolist(), sizes[near].tolist(), strict=True
-        ):
+            near = ((centres > -80) & (centres < np.array(self.image_size) + 80)).all(axis=1)
+        if self.look.shadows:
+            corners = self._shadow_corners(figures, near[:-1])
+            corners_px, depth_m = camera.project(corners.reshape(-1, 3))
+            fine = (depth_m.reshape(-1, 4) > _NEAR_M).all(axis=1)
+            shapes = np.rint((corners_px.reshape(-1, 4, 2)[fine] - (0.5, 0.5 + top)) * _ONE)
+            for shape in shapes.astype(np.int32):
+                cv2.fillConvexPoly(shade, shape, self.look.shadow, cv2.LINE_AA, _SHIFT)
+        below = max(self.look.shadow, 16.0)
+        middles = np.rint(centres[near] - (0.5, 0.5 + top)).astype(int).tolist()
+        for middle, size in zip(middles, sizes[near].tolist(), strict=True):
             half = (max(1, round(size)), max(1, round(0.3 * size)))
-            cv2.ellipse(image, (x, y), half, 0, 0, 360, color, -1, cv2.LINE_AA)
+            cv2.ellipse(shade, middle, half, 0, 0, 360, below, -1, cv2.LINE_AA)
+        return shade
+
+    def _shadow_corners(self, figures: Figures, shown: np.ndarray) -> np.ndarray:
+        """Corners on the ground of the shadow of each shown person for each lamp (n, 4, 3)."""
+        feet, tall = figures.feet_m[shown], figures.tall_m[shown]
+        lamps = np.array(self.look.shadows)
+        across = np.stack([-lamps[:, 1], lamps[:, 0]], axis=-1)
+        across /= np.linalg.norm(across, axis=-1, keepdims=True)
+        tips = feet[:, None] + lamps * tall[:, None, None]  # (P, lamps, 2)
+        starts = np.broadcast_to(feet[:, None], tips.shape)
+        ways = (starts - 0.16 * across, starts + 0.16 * across, tips + 0.2 * across,
+                tips - 0.2 * across)  # fmt: skip
+        corners = np.stack(ways, axis=2).reshape(-1, 4, 2)
+        return np.concatenate([corners, np.zeros((len(corners), 4, 1))], axis=-1)
 
     def _draw_standing(
         self,
@@ -150,11 +146,18 @@ class Renderer:
         people: list[Person],
         figures: Figures,
         ball_m: np.ndarray,
+        ball_end_m: np.ndarray,
+        props: Sequence[Prop],
     ) -> None:
         """Goals, flags, people and the ball, from far to near."""
         items = [(depth_m, -1, side) for side, depth_m in stadium.goal_depths(camera).items()]
         (ball_px, ball_depth) = camera.project(ball_m)
         items.append((float(ball_depth), -2, 0))
+        held: dict[int, list[Prop]] = {}
+        for prop in props:
+            held.setdefault(prop.person, []).append(prop)
+        for prop in held.get(-1, ()):
+            draw_prop(image, camera, figures, prop)
         boxes = figures.boxes_xyxy_px
         width, height = self.image_size
         shown = (
@@ -168,18 +171,38 @@ class Renderer:
                 continue
             if index >= 0:
                 draw_figure(image, figures, index, people[index])
+                for prop in held.get(index, ()):
+                    draw_prop(image, camera, figures, prop)
             elif index == -1:
                 stadium.draw_goal(image, camera, side)
             elif _is_near(ball_px, self.image_size, 20):
-                _draw_ball(image, ball_px, ball_radius_px(camera, depth_m))
+                end_px, _ = camera.project(ball_end_m)
+                _draw_ball(image, ball_px, end_px, ball_radius_px(camera, depth_m))
 
     def _expose(self, image: np.ndarray, noise_seed: int) -> np.ndarray:
         height, width = image.shape[:2]
+        if self.look.weather == "haze":
+            _veil(image)
+        image = cv2.LUT(image, self._response)
         bank = _noise_bank(height + _NOISE_ROOM, width + _NOISE_ROOM)
-        y, x = np.random.default_rng(noise_seed).integers(_NOISE_ROOM, size=2)
+        rng = np.random.default_rng(noise_seed)
+        y, x = rng.integers(_NOISE_ROOM, size=2)
         gain = self.look.noise / _NOISE_STD
         noise = bank[y : y + height, x : x + width]
-        return cv2.addWeighted(image, self.look.exposure, noise, gain, -128 * gain)
+        image = cv2.addWeighted(image, 1.0, noise, gain, -128 * gain)
+        if self.look.weather == "rain":
+            y, x = rng.integers(_NOISE_ROOM, size=2)
+            drops = _rain_bank(height + _NOISE_ROOM, width + _NOISE_ROOM)
+            image = cv2.add(image, drops[y : y + height, x : x + width])
+        return image
+
+
+def compress(image: UInt8[np.ndarray, "H W 3"], quality: int) -> UInt8[np.ndarray, "H W 3"]:
+    """An image after JPEG compression; quality 0 changes nothing."""
+    if not quality:
+        return image
+    _, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
 def ball_radius_px(camera: Camera, depth_m: float) -> float:
@@ -197,6 +220,43 @@ def _noise_bank(height: int, width: int) -> np.ndarray:
     return np.repeat(np.clip(noise, 0, 255).astype(np.uint8), 3, axis=2)
 
 
+@functools.lru_cache(maxsize=4)
+def _rain_bank(height: int, width: int) -> np.ndarray:
+    """Short bright streaks on black."""
+    rng = np.random.default_rng(1)
+    bank = np.zeros((height, width), np.uint8)
+    length = max(2, height // 45)
+    for _ in range(width * height // 900):
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        end = (x + length // 4, y + int(rng.integers(1, 2 * length)))
+        cv2.line(bank, (x, y), end, int(rng.integers(12, 48)), 1, cv2.LINE_AA)
+    return np.repeat(bank[..., None], 3, axis=2)
+
+
+def _veil(image: np.ndarray) -> None:
+    """Haze: the upper part of a picture is farther away and paler; in place."""
+    rows = image.shape[0] * 6 // 10
+    edges = np.linspace(0, rows, 25).round().astype(int).tolist()
+    for place, (first, last) in enumerate(itertools.pairwise(edges)):
+        if last > first:
+            share, band = 0.38 * (1 - place / 24), image[first:last]
+            cv2.addWeighted(band, 1 - share, band, 0, 186 * share, dst=band)
+
+
+def _blur(image: np.ndarray, blur_px: tuple[float, float]) -> np.ndarray:
+    """Smear an image along a way."""
+    steps = round(float(np.hypot(*blur_px)))
+    if steps < 2:
+        return image
+    size = 2 * (steps // 2) + 1
+    kernel = np.zeros((size, size), np.float32)
+    middle = size // 2
+    half = (round(blur_px[0] / 2), round(blur_px[1] / 2))
+    ends = (middle - half[0], middle - half[1]), (middle + half[0], middle + half[1])
+    cv2.line(kernel, *ends, 1.0)
+    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+
+
 def _horizon_row(camera: Camera) -> float:
     """The highest image row of the horizon."""
     normal = camera.K[0, 0] * camera.R[:, 2]  # rays with R[:, 2] . ray = 0 are level
@@ -210,9 +270,18 @@ def _is_near(point_px: np.ndarray, image_size: tuple[int, int], margin_px: float
     return bool(((point_px > -margin_px) & (point_px < size + margin_px)).all())
 
 
-def _draw_ball(image: np.ndarray, ball_px: np.ndarray, radius_px: float) -> None:
-    centre = np.rint((ball_px - 0.5) * _ONE).astype(int).tolist()
+def _draw_ball(
+    image: np.ndarray, ball_px: np.ndarray, end_px: np.ndarray, radius_px: float
+) -> None:
+    """A disc, or a fainter streak if it moves by more than its size."""
+    way = 0.5 * (end_px - ball_px)
     radius = round(radius_px * _ONE)
+    if np.isfinite(way).all() and radius_px < np.hypot(*way) < 60:
+        ends = [np.rint((ball_px + s * way - 0.5) * _ONE).astype(int).tolist() for s in (-1, 1)]
+        thick = max(1, round(1.8 * radius_px))
+        cv2.line(image, *ends, (222, 226, 222), thick, cv2.LINE_AA, _SHIFT)
+        return
+    centre = np.rint((ball_px - 0.5) * _ONE).astype(int).tolist()
     cv2.circle(image, centre, radius, (250, 250, 250), -1, cv2.LINE_AA, _SHIFT)
     if radius_px > 3:
         cv2.circle(image, centre, radius // 3, (60, 60, 60), -1, cv2.LINE_AA, _SHIFT)

@@ -21,28 +21,11 @@ from soccermaster.geometry.pitch import (
     WIDTH_M,
 )
 
-NUM_GRASS = 4
-NUM_CROWDS = 4
+NUM_GRASS = 7
+NUM_CROWDS = 6
 #: The grass texture covers the pitch and this much around it.
 GRASS_MARGIN_M = 22.0
 GRASS_PX_PER_M = 5.0
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A flat rectangle in the world with a texture.
-
-    Attributes:
-        texture: RGB.
-        corner_m: the world point of the top left corner of the texture.
-        right_m: from there to the top right corner.
-        down_m: from there to the bottom left corner.
-    """
-
-    texture: UInt8[np.ndarray, "h w 3"]
-    corner_m: Float[np.ndarray, " 3"]
-    right_m: Float[np.ndarray, " 3"]
-    down_m: Float[np.ndarray, " 3"]
 
 
 @functools.lru_cache(maxsize=NUM_GRASS)
@@ -53,24 +36,38 @@ def grass_texture(variant: int) -> UInt8[np.ndarray, "h w"]:
     height = int((WIDTH_M + 2 * GRASS_MARGIN_M) * GRASS_PX_PER_M)
     x = (np.arange(width) + 0.5) / GRASS_PX_PER_M - LENGTH_M / 2 - GRASS_MARGIN_M
     y = (np.arange(height) + 0.5) / GRASS_PX_PER_M - WIDTH_M / 2 - GRASS_MARGIN_M
-    band_m = (5.5, 5.25, 8.0, 6.8)[variant]
-    across = np.sign(np.sin(np.pi * x / band_m))
-    along = np.sign(np.sin(np.pi * y / band_m))
-    depth = (9.0, 13.0, 5.0, 8.0)[variant]
-    stripes = depth * (across[None] + (along[:, None] if variant == 3 else 0))
+    band_m = (5.5, 5.25, 8.0, 6.8, 6.0, 7.0, 9.0)[variant]
+    depth = (9.0, 13.0, 5.0, 8.0, 9.0, 8.0, 2.0)[variant]
+    if variant == 4:  # rings around the centre spot
+        stripes = depth * np.sign(np.sin(np.pi * np.hypot(x[None], y[:, None]) / band_m))
+    elif variant == 5:  # diagonals
+        stripes = depth * np.sign(np.sin(np.pi * (x[None] + y[:, None]) / band_m))
+    else:
+        across = np.sign(np.sin(np.pi * x / band_m))
+        along = np.sign(np.sin(np.pi * y / band_m))
+        stripes = depth * (across[None] + (along[:, None] if variant == 3 else 0))
     fine = rng.normal(0, 5.0, (height, width))
     coarse = cv2.GaussianBlur(rng.normal(0, 1.0, (height, width)), (0, 0), 24)
     worn = sum(
         np.exp(-(((x[None] - s * 50) / 4) ** 2) - (y[:, None] / (GOAL_AREA_WIDTH_M / 3)) ** 2)
         for s in (-1, 1)
     )
+    worn = worn + 0.5 * np.exp(-((x[None] / 2.5) ** 2) - (y[:, None] / 2.5) ** 2)
+    for _ in range((2, 4, 6, 8, 3, 5, 30)[variant]):  # patches where much was run
+        cx, cy, size = rng.uniform(-46, 46), rng.uniform(-30, 30), rng.uniform(0.6, 2.4)
+        patch = np.exp(-(((x[None] - cx) / (1.6 * size)) ** 2) - ((y[:, None] - cy) / size) ** 2)
+        worn = worn + rng.uniform(-0.9, 0.9) * patch
+    grain = cv2.GaussianBlur(rng.normal(0, 1.0, (height, width)), (0, 0), 2)
+    worn = worn * (1 + 1.2 * grain / grain.std() * 0.4)
     gray = 128 + stripes + fine + 5 * coarse / coarse.std() + 10 * worn
     return np.clip(gray, 0, 255).astype(np.uint8)
 
 
-def draw_panels(image: UInt8[np.ndarray, "H W 3"], camera: Camera, variant: int) -> None:
+def draw_panels(
+    image: UInt8[np.ndarray, "H W 3"], camera: Camera, variant: int, night: bool = False
+) -> None:
     """Draw stands and boards into an image, in place."""
-    panels = _stadium_panels(variant)
+    panels = _stadium_panels(variant, night)
     corners_m = np.stack([panel.corners_m for panel in panels])
     corners_px, depth_m = camera.project(corners_m.reshape(-1, 3))
     corners_px, depth_m = corners_px.reshape(-1, 4, 2), depth_m.reshape(-1, 4)
@@ -182,13 +179,17 @@ class _Panel:
         return np.array([[1 / columns, 0, 0.5 / columns], [0, 1 / rows, 0.5 / rows], [0, 0, 1]])
 
 
-@functools.lru_cache(maxsize=NUM_CROWDS)
-def _stadium_panels(variant: int) -> tuple[_Panel, ...]:
+@functools.lru_cache(maxsize=2 * NUM_CROWDS)
+def _stadium_panels(variant: int, night: bool) -> tuple[_Panel, ...]:
     """Stands and boards on the three visible sides, from far to near."""
-    crowd, boards = _crowd(variant), _boards(variant)
+    crowd, boards, roof = _crowd(variant), _boards(variant), _roof(night)
+    if night:  # the lamps point at the pitch; boards shine by themselves
+        crowd = (crowd * np.array([0.42, 0.43, 0.5])).astype(np.uint8)
     far_y, side_x, back = -(WIDTH_M / 2 + 5.5), LENGTH_M / 2 + 7.5, 32.0
     half = side_x + 4
-    panels = [_panel(crowd, (-half - 35, far_y - 42, -27), (2 * half + 70, 0, 0), (0, 38.5, 25.6))]
+    panels = [_panel(roof, (-half - 35, far_y - 44, -37), (2 * half + 70, 0, 0), (0, 9, 6))]
+    top = _panel(crowd, (-half - 35, far_y - 42, -27), (2 * half + 70, 0, 0), (0, 38.5, 25.6))
+    panels = [top] if variant % 3 == 2 else [*panels, top]
     # The sides are cut in two, for a panel that reaches behind the camera is not drawn at all.
     for sign, first_y in ((-1, 2.0), (-1, 46.0), (1, -42.0), (1, 2.0)):
         along, x = (0, sign * 44.0, 0), sign * side_x
@@ -219,18 +220,29 @@ def _goal_lines(side: int) -> np.ndarray:
     return np.array(lines_m)
 
 
+#: What most spectators of each variant wear.
+_FANS = np.array(
+    [
+        [(205, 40, 40), (235, 235, 235)],
+        [(40, 70, 185), (230, 230, 235)],
+        [(235, 200, 40), (30, 130, 60)],
+        [(70, 70, 80), (150, 150, 155)],
+        [(235, 120, 30), (30, 30, 35)],
+        [(120, 40, 120), (240, 240, 240)],
+    ]
+)
+
+
 @functools.lru_cache(maxsize=NUM_CROWDS)
 def _crowd(variant: int) -> np.ndarray:
     """Rows of heads and shirts, with stairs between the blocks."""
     rng = np.random.default_rng([variant, 11])
     rows, seats = 56, 320
-    fans = np.array([[(205, 40, 40), (235, 235, 235)], [(40, 70, 185), (230, 230, 235)],
-                     [(235, 200, 40), (30, 130, 60)], [(70, 70, 80), (150, 150, 155)]])  # fmt: skip
-    palette = np.concatenate([rng.integers(40, 200, (10, 3)), fans[variant], fans[variant]])
+    palette = np.concatenate([rng.integers(40, 200, (10, 3)), _FANS[variant], _FANS[variant]])
     shirts = palette[rng.integers(len(palette), size=(rows, seats))] * rng.uniform(
         0.5, 1, (rows, seats, 1)
     )
-    empty = rng.random((rows, seats)) < (0.05, 0.15, 0.08, 0.35)[variant]
+    empty = rng.random((rows, seats)) < (0.05, 0.15, 0.08, 0.35, 0.1, 0.7)[variant]
     shirts[empty] = (60, 70, 95)
     image = np.repeat(np.repeat(shirts, 6, axis=0), 4, axis=1)
     heads = np.full((rows, seats, 3), (190, 150, 125)) * rng.uniform(0.35, 1, (rows, seats, 1))
@@ -242,6 +254,17 @@ def _crowd(variant: int) -> np.ndarray:
     image[170:182] = (90, 92, 98)  # the gangway between the tiers
     image[182:206] = (40, 42, 60)
     return cv2.GaussianBlur(np.clip(image, 0, 255).astype(np.uint8), (3, 3), 0)
+
+
+@functools.lru_cache(maxsize=2)
+def _roof(night: bool) -> np.ndarray:
+    """The edge of the roof; at night with lamps."""
+    image = np.full((24, 1280, 3), (34, 36, 42) if night else (120, 124, 130), np.uint8)
+    image[::6] = (24, 25, 30) if night else (96, 100, 106)
+    if night:
+        for left in range(8, 1280, 40):
+            image[15:21, left : left + 16] = (250, 250, 242)
+    return image
 
 
 @functools.lru_cache(maxsize=NUM_CROWDS)
