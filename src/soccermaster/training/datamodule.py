@@ -28,12 +28,14 @@ class Source:
         image_size: (H, W) of the network input.
         batch_size: clips per batch and process.
         augment: train on augmented clips; False resizes alone.
+        keep: hold the training clips in memory after they were read once.
     """
 
     dataset: Callable[..., Any]
     image_size: tuple[int, int]
     batch_size: int
     augment: bool = True
+    keep: bool = False
 
 
 class ClipDataModule(LightningDataModule):
@@ -103,7 +105,7 @@ class ClipDataModule(LightningDataModule):
             dataset = self.dataset(name, "train")
             rank, world_size = self._process()
             batches = EndlessBatches(len(dataset), source.batch_size, self.seed, rank, world_size)
-            clips = AugmentedClips(dataset, transform, self.seed)
+            clips = AugmentedClips(dataset, transform, self.seed, source.keep)
             loaders[name] = self._loader(clips, name, "train", batch_sampler=batches)
         return TakingTurns(loaders)
 
