@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -53,3 +54,11 @@ class PixelShuffleUpsampler(nn.Module):
         for stage in self.stages:
             features = stage(features)
         return self.logits(features)
+
+    def of_patches(
+        self, patches: Float[Tensor, "B T N D"], grid: tuple[int, int]
+    ) -> Float[Tensor, "B T C sh sw"]:
+        """Logits of every frame of some clips, from their patch features."""
+        h, w = grid
+        maps = self(rearrange(patches, "B T (h w) D -> (B T) D h w", h=h, w=w))
+        return rearrange(maps, "(B T) C h w -> B T C h w", B=len(patches))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -56,6 +58,18 @@ def heatmap_focal(
         loss = (weight * cross_entropy).sum((-2, -1))  # (*b, C)
     shown = valid & (targets.amax((-2, -1)) > 0.5)
     return (loss * valid).sum() / shown.sum().clamp(min=1)
+
+
+def heatmap_loss(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The heatmap loss of that name: "mse" or "focal".
+
+    Raises:
+        ValueError: there is none.
+    """
+    losses = {"mse": heatmap_mse, "focal": heatmap_focal}
+    if name not in losses:
+        raise ValueError(f"expected a heatmap loss among {sorted(losses)}, got '{name}'")
+    return losses[name]
 
 
 def masked_cross_entropy(

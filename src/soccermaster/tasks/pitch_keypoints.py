@@ -18,7 +18,7 @@ from torch import Tensor
 from soccermaster.metrics.keypoints import KeypointsMetrics
 from soccermaster.models.upsampler import PixelShuffleUpsampler
 from soccermaster.ops.heatmaps import draw_background, draw_points, find_peaks
-from soccermaster.ops.losses import heatmap_focal, heatmap_mse
+from soccermaster.ops.losses import heatmap_loss
 from soccermaster.structures import Batch, Features, KeypointsPrediction
 from soccermaster.tasks.base import Task
 from soccermaster.vocabulary import NUM_KEYPOINTS
@@ -59,9 +59,7 @@ class PitchKeypoints(Task):
         lr: float | None = None,
     ) -> None:
         super().__init__(term_weights, lr)
-        if loss not in ("mse", "focal"):
-            raise ValueError(f"expected loss 'mse' or 'focal', got '{loss}'")
-        self.criterion = heatmap_mse if loss == "mse" else heatmap_focal
+        self.criterion = heatmap_loss(loss)
         self.sigma = sigma
         self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, channels)
         if loss == "focal":
@@ -70,11 +68,8 @@ class PitchKeypoints(Task):
 
     def forward(self, features: Features, batch: Batch | None = None) -> KeypointsOutput:
         """Heatmaps at 2^stages times the patch grid (8 by default)."""
-        clips = features.patches.shape[0]
-        h, w = features.grid
-        maps = rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w)
-        heatmaps = self.upsample(maps).float().softmax(dim=1)
-        return KeypointsOutput(rearrange(heatmaps, "(B T) K h w -> B T K h w", B=clips))
+        logits = self.upsample.of_patches(features.patches, features.grid)
+        return KeypointsOutput(logits.float().softmax(dim=2))
 
     def loss(self, output: KeypointsOutput, batch: Batch) -> dict[str, Tensor]:
         """`heatmap`: over the pixels of the decidable channels of the real frames.

@@ -18,7 +18,7 @@ from torch import Tensor
 from soccermaster.metrics.keypoints import LinesMetrics
 from soccermaster.models.upsampler import PixelShuffleUpsampler
 from soccermaster.ops.heatmaps import draw_points, draw_segments, find_peaks
-from soccermaster.ops.losses import heatmap_focal, heatmap_mse
+from soccermaster.ops.losses import heatmap_loss
 from soccermaster.structures import Batch, Features, LinesPrediction
 from soccermaster.tasks.base import Task
 from soccermaster.vocabulary import LINES
@@ -62,9 +62,7 @@ class PitchLines(Task):
         lr: float | None = None,
     ) -> None:
         super().__init__(term_weights, lr)
-        if loss not in ("mse", "focal"):
-            raise ValueError(f"expected loss 'mse' or 'focal', got '{loss}'")
-        self.criterion = heatmap_mse if loss == "mse" else heatmap_focal
+        self.criterion = heatmap_loss(loss)
         self.sigma = sigma
         self.min_distance = min_distance
         self.upsample = PixelShuffleUpsampler(embed_dim, len(LINES) + 1, channels)
@@ -73,11 +71,8 @@ class PitchLines(Task):
 
     def forward(self, features: Features, batch: Batch | None = None) -> LinesOutput:
         """Heatmaps at 2^stages times the patch grid (8 by default)."""
-        clips = features.patches.shape[0]
-        h, w = features.grid
-        maps = rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w)
-        heatmaps = self.upsample(maps).float().sigmoid()
-        return LinesOutput(rearrange(heatmaps, "(B T) L h w -> B T L h w", B=clips))
+        logits = self.upsample.of_patches(features.patches, features.grid)
+        return LinesOutput(logits.float().sigmoid())
 
     def loss(self, output: LinesOutput, batch: Batch) -> dict[str, Tensor]:
         """`heatmap`: over the pixels of the known channels of the real frames."""
