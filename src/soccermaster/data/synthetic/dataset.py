@@ -27,7 +27,7 @@ class SyntheticSpatial(ClipDataset):
     Args:
         split: splits have no clip in common.
         num_clips: number of clips, or one per split.
-        num_frames: T.
+        num_frames: T; one for all splits, or one per split.
         fps: frames per second.
         image_size: (H, W) in pixels.
         seed: another seed gives another world; one for all splits, or one per split.
@@ -41,14 +41,15 @@ class SyntheticSpatial(ClipDataset):
         self,
         split: Split,
         num_clips: Mapping[str, int] | int,
-        num_frames: int = 2,
+        num_frames: Mapping[str, int] | int = 2,
         fps: float = 25.0,
         image_size: tuple[int, int] = (360, 640),
         seed: Mapping[str, int] | int = 0,
         event_share: float = 0.4,
     ) -> None:
         self.split, self._length = _check_split(split, num_clips)
-        self.num_frames, self.fps, self.image_size = num_frames, fps, image_size
+        self.num_frames = _of_split(num_frames, split, "num_frames")
+        self.fps, self.image_size = fps, image_size
         self.seed, self.event_share = _of_split(seed, split, "seed"), event_share
 
     def __len__(self) -> int:
