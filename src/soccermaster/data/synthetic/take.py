@@ -17,6 +17,7 @@ from soccermaster.data.synthetic.commentary import comment
 from soccermaster.data.synthetic.events import Story, act
 from soccermaster.data.synthetic.figure import Figures, number_height_px, place_figures
 from soccermaster.data.synthetic.graphics import ScoreBox, draw_score_box, lay_over
+from soccermaster.data.synthetic.lens import Lens
 from soccermaster.data.synthetic.look import Look, draw_look
 from soccermaster.data.synthetic.motion import Motion, move
 from soccermaster.data.synthetic.people import BALL, OTHER, Person, draw_people
@@ -60,6 +61,7 @@ class Take:
         noise_seeds: of each frame.
         story: what can be told; None in open play.
         text: comment; None in open play.
+        lens: bends the picture and the labels; None is a perfect one.
     """
 
     script: Script
@@ -72,6 +74,7 @@ class Take:
     noise_seeds: np.ndarray
     story: Story | None = None
     text: str | None = None
+    lens: Lens | None = None
 
 
 def stage(
@@ -80,6 +83,7 @@ def stage(
     image_size: tuple[int, int],
     event: str | None = None,
     match: Match | None = None,
+    distortion: float = 0.0,
 ) -> Take:
     """Stage a scene and film it with the main camera.
 
@@ -89,6 +93,7 @@ def stage(
         image_size: (H, W) in pixels.
         event: class to act; None is open play.
         match: the teams and the stadium; another one for each scene if None.
+        distortion: the most that a lens bends the picture, as `-Lens.k`; 0 is never.
     """
     height, width = image_size
     start_s, end_s = times_s[0] - 5.0, times_s[-1] + 3.0  # room for what leads up to the frames
@@ -114,8 +119,9 @@ def stage(
     else:
         score_box = match.score_box
     noise_seeds = rng.integers(2**31, size=len(times_s))
+    lens = Lens(-float(rng.uniform(0, distortion)), (width, height)) if distortion else None
     return Take(
-        script, times_s, motion, cameras, look, blur_px, score_box, noise_seeds, story, text
+        script, times_s, motion, cameras, look, blur_px, score_box, noise_seeds, story, text, lens
     )
 
 
@@ -135,8 +141,13 @@ def picture_motion(filmed: Camera) -> Float[np.ndarray, "T 2"]:
 
 def draw(take: Take, clip_id: str, source: str) -> Clip:
     """Draw the frames of a take, with all annotations."""
-    cameras, times_s = take.cameras, take.times_s
+    cameras, times_s, lens = take.cameras, take.times_s, take.lens
     width, height = cameras.image_size
+    points_px = visible_keypoints(cameras, PITCH)
+    if lens is None:
+        segments_px = visible_segments(cameras, PITCH)
+    else:
+        points_px, segments_px = lens.bend_points(points_px), lens.visible_segments(cameras, PITCH)
     frames = np.empty((len(times_s), height, width, 3), np.uint8)
     rows = []
     for t, (image, figures) in enumerate(draw_frames(take)):
@@ -146,11 +157,11 @@ def draw(take: Take, clip_id: str, source: str) -> Clip:
     annotations = Annotations(
         athletes=Athletes(**fields),
         keypoints=Keypoints(
-            visible_keypoints(cameras, PITCH).astype(np.float32),
+            points_px.astype(np.float32),
             np.ones((len(times_s), len(PITCH.keypoints_m)), bool),
         ),
         lines=Lines(
-            visible_segments(cameras, PITCH).astype(np.float32),
+            segments_px.astype(np.float32),
             np.ones((len(times_s), len(PITCH.line_ends_m)), bool),
         ),
         cameras=Cameras(cameras.K, cameras.R, cameras.position_m),
@@ -161,23 +172,14 @@ def draw(take: Take, clip_id: str, source: str) -> Clip:
 
 
 def draw_frames(take: Take) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Figures]]:
-    """Draw the frames of a take one by one, with the people as they stand in the picture."""
-    script, motion, look = take.script, take.motion, take.look
-    renderer = Renderer(take.cameras.image_size, look, PITCH)
+    """Draw the frames of a take one by one, with the people as a perfect lens shows them."""
+    script, motion, look, lens = take.script, take.motion, take.look, take.lens
+    cameras = take.cameras if lens is None else lens.wide(take.cameras)
+    renderer = Renderer(cameras.image_size, look, PITCH)
     for t, time_s in enumerate(take.times_s.tolist()):
-        camera = take.cameras[t]
-        figures = place_figures(
-            script.people,
-            motion.positions_m[t],
-            motion.headings_rad[t],
-            motion.speeds_mps[t],
-            motion.stride_rad[t],
-            motion.fallen[t],
-            motion.gestures[t],
-            camera,
-        )
+        figures = _place(take, t, cameras[t])
         image = renderer.render(
-            camera,
+            cameras[t],
             script.people,
             figures,
             motion.ball_m[t],
@@ -186,10 +188,26 @@ def draw_frames(take: Take) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Figure
             motion.ball_m[t] + motion.ball_velocity_mps[t] * look.exposure_s,
             tuple(take.blur_px[t].tolist()),
         )
+        if lens is not None:
+            image, figures = lens.bend_picture(image), _place(take, t, take.cameras[t])
         goals = tuple(sum(s <= time_s and k == team for s, k in script.scores) for team in (0, 1))
         added = next((n for s, n in script.added if s <= time_s), None)
         lay_over(image, take.score_box, time_s, goals, added)
         yield compress(image, look.jpeg_quality), figures
+
+
+def _place(take: Take, t: int, camera: Camera) -> Figures:
+    motion = take.motion
+    return place_figures(
+        take.script.people,
+        motion.positions_m[t],
+        motion.headings_rad[t],
+        motion.speeds_mps[t],
+        motion.stride_rad[t],
+        motion.fallen[t],
+        motion.gestures[t],
+        camera,
+    )
 
 
 def _annotate_frame(t: int, take: Take, figures: Figures) -> dict[str, np.ndarray]:
@@ -201,6 +219,8 @@ def _annotate_frame(t: int, take: Take, figures: Figures) -> dict[str, np.ndarra
     boxes = np.concatenate(
         [figures.boxes_xyxy_px, np.concatenate([ball_px - radius_px, ball_px + radius_px])[None]]
     )
+    if take.lens is not None:
+        boxes = take.lens.bend_boxes(boxes)
     size = np.array(camera.image_size * 2, np.float64)
     clipped = np.clip(boxes, 0, size)
     with np.errstate(invalid="ignore"):
