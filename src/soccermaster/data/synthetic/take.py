@@ -95,7 +95,6 @@ def stage(
         match: the teams and the stadium; another one for each scene if None.
         distortion: the most that a lens bends the picture, as `-Lens.k`; 0 is never.
     """
-    height, width = image_size
     start_s, end_s = times_s[0] - 5.0, times_s[-1] + 3.0  # room for what leads up to the frames
     if event is not None:
         start_s, end_s = min(-16.0, start_s), max(16.0, end_s)
@@ -106,6 +105,20 @@ def stage(
         open_play(script, rng, script.start_s, script.end_s)
     else:
         story = act(event, script, rng)
+    return film_script(rng, script, times_s, image_size, story, match, distortion)
+
+
+def film_script(
+    rng: np.random.Generator,
+    script: Script,
+    times_s: Float[np.ndarray, " T"],
+    image_size: tuple[int, int],
+    story: Story | None = None,
+    match: Match | None = None,
+    distortion: float = 0.0,
+) -> Take:
+    """Choose stadium and camera for a script, and film it; arguments as those of `stage`."""
+    height, width = image_size
     operator = draw_operator(rng) if match is None else match.operator
     look = draw_look(rng) if match is None else match.look
     text = comment(story, rng) if story else None
