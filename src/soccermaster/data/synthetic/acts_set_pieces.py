@@ -163,7 +163,7 @@ def act_corner(script: Script, rng: np.random.Generator) -> Story:
     )  # fmt: skip
     return Story(
         "corner", side_word(side), outcome, flank_word(flank),
-        detail="near post" if post > 0 else "far post",
+        detail="front post" if post > 0 else "back post",
     )  # fmt: skip
 
 

@@ -100,8 +100,8 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "{cheer}",
     ),
     "penalty": (
-        "{scorer} {steps} the penalty at the {side} end, aims at the {detail} post {penalty_end}",
-        "Penalty to [TEAM] on the {side}! [PLAYER] runs up, goes for the {detail} post "
+        "{scorer} {steps} the penalty at the {side} end, aims at the {detail} side {penalty_end}",
+        "Penalty to [TEAM] on the {side}! [PLAYER] runs up, goes for the {detail} side "
         "{penalty_end}",
     ),
     "yellow card": (
