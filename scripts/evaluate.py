@@ -5,7 +5,7 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from soccermaster.cli import check_keys, entry_point, register_resolvers
+from soccermaster.cli import check_keys, entry_point, register_resolvers, start
 
 register_resolvers()
 
@@ -20,4 +20,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

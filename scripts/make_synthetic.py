@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig
 from rich.progress import track
 
+from soccermaster.cli import entry_point, start
 from soccermaster.data.synthetic.benchmark_files import write_benchmark
 from soccermaster.data.synthetic.calibration_files import write_calibration
 from soccermaster.data.synthetic.match_files import write_match
@@ -16,6 +17,7 @@ from soccermaster.data.synthetic.writers import gsr_clip_ids, write_gsr, write_m
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="make_synthetic")
+@entry_point
 def main(config: DictConfig) -> None:
     output = Path(config.output)
     if config.split == "benchmark":
@@ -86,4 +88,4 @@ def write_formats(config: DictConfig, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

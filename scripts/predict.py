@@ -5,7 +5,7 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig, ListConfig
 
-from soccermaster.cli import entry_point
+from soccermaster.cli import entry_point, start
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="predict")
@@ -40,4 +40,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -28,7 +28,7 @@ ALLOWED = {
     "downstream": ROW_1 | {"predict", "model", "models", "data", "tracking", "metrics", "viz"},
     "factory": ROW_1
     | {"downstream", "predict", "model", "models", "data", "tracking", "metrics", "viz", "tasks"},
-    "cli": set(),
+    "cli": {"ops"},
     "_torchvision": set(),
     "__init__": {"_torchvision", "geometry", "model", "predict", "structures"},
 }

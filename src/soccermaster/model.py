@@ -13,7 +13,7 @@ import dataclasses
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool
@@ -29,7 +29,9 @@ from soccermaster.models.weights import (
     write_checkpoint,
 )
 from soccermaster.structures import Batch, Features
-from soccermaster.tasks.base import Task
+
+if TYPE_CHECKING:
+    from soccermaster.tasks.base import Task
 
 
 class SoccerModel(nn.Module):
@@ -63,6 +65,8 @@ class SoccerModel(nn.Module):
         Raises:
             ValueError: a `_target_` is no network, or does not take a given key.
         """
+        from soccermaster.tasks.base import Task  # brings torchmetrics, which an encoder needs not
+
         encoder = build(config["encoder"], "encoder")
         tasks = {}
         for name, node in config.get("tasks", {}).items():
@@ -98,7 +102,8 @@ class SoccerModel(nn.Module):
         """
         if frame_mask is None:
             frame_mask = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
-        batch = Batch(images=images, frame_mask=frame_mask, texts=tuple(text or ()))
+        texts = (text,) if isinstance(text, str) else tuple(text or ())
+        batch = Batch(images=images, frame_mask=frame_mask, texts=texts)
         return self.run(batch, tasks)
 
     def run(self, batch: Batch, tasks: Sequence[str] | None = None) -> dict[str, Any]:

@@ -10,10 +10,11 @@ second of clips of up to 30 seconds. Memory is bounded by the window, not by the
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from soccermaster.data.frame_source import FrameSource
 from soccermaster.model import SoccerModel
+from soccermaster.ops.precision import bfloat16_is_fast
 from soccermaster.structures import (
     AlignmentPrediction,
     AthletesPrediction,
@@ -45,6 +47,7 @@ class FramePredictions:
     athletes: AthletesPrediction | None = None
     keypoints: KeypointsPrediction | None = None
     lines: LinesPrediction | None = None
+    others: dict[str, Any] = field(default_factory=dict)  # frame predictions of further tasks
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ class Predictor:
         clip_fps: frames per second that those heads look at.
         top_texts: retrieved sentences per clip.
         device: "auto" takes a GPU when there is one.
+        precision: "auto" computes in bfloat16 where the device is fast in it; "float32" does not.
+
+    Raises:
+        ValueError: a number is not positive, or there is no such device.
     """
 
     def __init__(
@@ -81,10 +88,17 @@ class Predictor:
         clip_fps: float = 1.0,
         top_texts: int = 3,
         device: str = "auto",
+        precision: Literal["auto", "float32"] = "auto",
     ) -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        for name, value in (
+            ("window", window),
+            ("clip_seconds", clip_seconds),
+            ("clip_fps", clip_fps),
+        ):
+            if not value > 0:
+                raise ValueError(f"expected {name} above 0, got {value}")
+        self.device = _device(device)
+        self.bfloat16 = precision == "auto" and bfloat16_is_fast(self.device)
         self.model = model.to(self.device).eval()
         self.texts = tuple(EVENTS if texts is None else texts)
         self.window = window
@@ -119,14 +133,12 @@ class Predictor:
         found: list[dict[str, Any]] = [{} for _ in window]
         for size, tasks in self._by_size(self.frame_tasks).items():
             images = np.stack([_resize(image, size) for _, _, image in window])
-            batch = self._batch(images[:, None])  # every frame is a clip of its own
-            for name, output in self.model.run(batch, tasks).items():
-                predictions = self.model.tasks[name].decode(output, batch)
+            for name, predictions in self._run(images[:, None], tasks).items():  # T = 1
                 for row, prediction in zip(found, predictions, strict=True):
-                    row[_field(prediction) or name] = _to_cpu(prediction)
-        known = ("athletes", "keypoints", "lines")
+                    kind = _FIELDS.get(type(prediction))
+                    (row if kind else row.setdefault("others", {}))[kind or name] = prediction
         return [
-            FramePredictions(index, time_s, image, **{k: row[k] for k in known if k in row})
+            FramePredictions(index, time_s, image, **row)
             for (index, time_s, image), row in zip(window, found, strict=True)
         ]
 
@@ -147,11 +159,9 @@ class Predictor:
         event, retrieval, others = None, (), {}
         for size, tasks in self._by_size(self.clip_tasks).items():
             frames = source.read(wanted.tolist(), size)
-            batch = self._batch(frames[None])
-            for name, output in self.model.run(batch, tasks).items():
-                (prediction,) = self.model.tasks[name].decode(output, batch)
+            for name, (prediction,) in self._run(frames[None], tasks).items():
                 if isinstance(prediction, EventPrediction):
-                    event = _to_cpu(prediction)
+                    event = prediction
                 elif isinstance(prediction, AlignmentPrediction):
                     retrieval = self._retrieve(name, prediction.video)
                 else:
@@ -163,7 +173,7 @@ class Predictor:
         if not self.texts or alignment.text is None:
             return ()
         if self._text_vectors is None:
-            self._text_vectors = alignment.encode_text(self.texts)
+            self._text_vectors = alignment.encode_text(self.texts).cpu()
         scores, order = (self._text_vectors @ video).topk(min(self.top_texts, len(self.texts)))
         return tuple((self.texts[i], float(s)) for i, s in zip(order.tolist(), scores, strict=True))
 
@@ -173,23 +183,45 @@ class Predictor:
             groups.setdefault(self.image_size(name), []).append(name)
         return groups
 
-    def _batch(self, frames: UInt8[np.ndarray, "B T H W 3"]) -> Batch:
+    def _run(
+        self, frames: UInt8[np.ndarray, "B T H W 3"], tasks: Sequence[str]
+    ) -> dict[str, list[Any]]:
+        """Decoded predictions of some tasks, on the CPU."""
         images = torch.from_numpy(rearrange(frames, "B T H W C -> B T C H W").copy())
         mask = torch.ones(images.shape[:2], dtype=torch.bool)
-        return Batch(images=images, frame_mask=mask).to(self.device)
+        batch = Batch(images=images, frame_mask=mask).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            outputs = self.model.run(batch, tasks)
+        decoded = {name: self.model.tasks[name].decode(o, batch) for name, o in outputs.items()}
+        return {name: [_to_cpu(p) for p in predictions] for name, predictions in decoded.items()}
 
 
-def _field(prediction: Any) -> str | None:
-    if isinstance(prediction, AthletesPrediction):
-        return "athletes"
-    if isinstance(prediction, KeypointsPrediction):
-        return "keypoints"
-    return "lines" if isinstance(prediction, LinesPrediction) else None
+_FIELDS = {
+    AthletesPrediction: "athletes",
+    KeypointsPrediction: "keypoints",
+    LinesPrediction: "lines",
+}
 
 
 def _to_cpu(prediction: Any) -> Any:
-    values = {k: v.cpu() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
-    return type(prediction)(**values)
+    """A tensor, or a dataclass of tensors, on the CPU in float32; anything else as it is."""
+    if isinstance(prediction, Tensor):
+        return prediction.float().cpu() if prediction.is_floating_point() else prediction.cpu()
+    if not dataclasses.is_dataclass(prediction):
+        return prediction
+    changed = {k: _to_cpu(v) for k, v in vars(prediction).items() if isinstance(v, Tensor)}
+    return dataclasses.replace(prediction, **changed)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"expected a device of this machine (cpu, cuda), got '{name}'") from error
+    return device
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

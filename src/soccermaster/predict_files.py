@@ -72,6 +72,7 @@ def write_predictions(
     """
     source = open_source(input_path, fps)
     output = Path(output)
+    (output / PICTURE_NAME).unlink(missing_ok=True)  # of an earlier prediction
     output.mkdir(parents=True, exist_ok=True)
     target = output / PREDICTIONS_NAME
     partial = target.with_name(f".{target.name}.writing")
@@ -129,7 +130,7 @@ def frame_record(
     }
     if frame.athletes is not None:
         people = frame.athletes
-        for i in (people.scores >= athlete_threshold).nonzero().flatten().tolist():
+        for i in (people.scores > athlete_threshold).nonzero().flatten().tolist():
             role, number = int(people.roles[i]), int(people.numbers[i])
             record["athletes"].append(
                 {
@@ -224,7 +225,7 @@ def _register(
         return None
     feet_m, roles, numbers = np.zeros((0, 2)), np.zeros(0, int), np.zeros(0, int)
     if frame.athletes is not None:
-        people = frame.athletes.scores >= athlete_threshold
+        people = frame.athletes.scores > athlete_threshold
         boxes = frame.athletes.boxes_xyxy_norm[people].numpy()
         feet_px = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, 3]], axis=1) * size
         feet_m = apply_homography(ground.pitch_from_image, feet_px)

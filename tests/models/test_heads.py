@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from soccermaster.models.detr_decoder import DetrDecoder, inverse_sigmoid
+from soccermaster.models.detr_decoder import DetrDecoder, cell_centres, inverse_sigmoid
 from soccermaster.models.text import TextEncoder, load_tokenizer, tokenize
 from soccermaster.models.upsampler import PixelShuffleUpsampler
 
@@ -25,11 +25,11 @@ def test_published_upsamplers_have_the_published_size():
 
 
 def test_boxes_start_small_and_at_their_reference():
-    decoder = DetrDecoder(16, hidden_dim=32, num_queries=12, query_init="grid")
+    decoder = DetrDecoder(16, hidden_dim=32, query_init="tokens")
     embeddings, boxes = decoder(torch.rand(2, 16, 4, 6))
-    assert embeddings.shape == (1, 2, 12, 32)
+    assert embeddings.shape == (1, 2, 24, 32)
     assert torch.allclose(boxes[..., 2:], torch.tensor(0.1192), atol=1e-3)
-    assert torch.allclose(boxes[0, 0, :, :2], decoder.grid_reference.sigmoid(), atol=1e-5)
+    assert torch.allclose(boxes[0, 0, :, :2], cell_centres((4, 6), boxes), atol=1e-5)
 
 
 def test_layers_refine_boxes():

@@ -122,9 +122,14 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes_as_if_nothing_happened(tmp_path
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_resuming_without_a_checkpoint_says_so(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"last\.ckpt"):
+def test_resuming_from_what_is_no_checkpoint_says_so(run: Path, tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        train(compose_train(*smoke(tmp_path, "resume=nowhere.ckpt")))
+    (tmp_path / "last.ckpt").write_bytes(b"nonsense" * 100)
+    with pytest.raises(ValueError, match="damaged"):
         train(compose_train(*smoke(tmp_path, "resume=auto")))
+    with pytest.raises(ValueError, match=r"unexpected in the checkpoint: tasks\.alignment"):
+        train(compose_train(*smoke(tmp_path, f"resume={run / 'last.ckpt'}", "task=[events]")))
 
 
 def test_two_processes_end_a_step_with_equal_parameters(tmp_path: Path, root: Path):

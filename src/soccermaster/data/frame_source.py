@@ -86,7 +86,11 @@ class ImageSource(FrameSource):
 
     def __init__(self, paths: Sequence[Path], fps: float = 25.0, path: Path | None = None) -> None:
         self.paths = tuple(paths)
+        if not fps > 0:
+            raise VideoError(f"{path or self.paths[0]}: expected fps above 0, got {fps}")
         height, width = image_size(self.paths[0])
+        for other in self.paths[1:]:
+            self._check_size(other, (height, width))
         self.info = VideoInfo(
             path=path or self.paths[0],
             width=width,
@@ -115,14 +119,16 @@ class ImageSource(FrameSource):
             yield index, index / self.info.fps, self._read_one(index, size)
 
     def _read_one(self, index: int, size: tuple[int, int] | None) -> UInt8[np.ndarray, "H W 3"]:
-        height, width = image_size(self.paths[index])
-        if (height, width) != (self.info.height, self.info.width):
-            raise VideoError(
-                f"{self.paths[index]}: expected {self.info.width}x{self.info.height} px as in "
-                f"{self.paths[0].name}, got {width}x{height}. The frames of a folder have one "
-                "size: move this picture elsewhere."
-            )
         return read_image(self.paths[index], size)
+
+    def _check_size(self, path: Path, expected: tuple[int, int]) -> None:
+        height, width = image_size(path)
+        if (height, width) != expected:
+            raise VideoError(
+                f"{path}: expected {expected[1]}x{expected[0]} px as in {self.paths[0].name}, got "
+                f"{width}x{height}. The frames of a folder have one size: move this picture "
+                "elsewhere, or predict it by itself."
+            )
 
 
 def open_source(path: Path | str, fps: float = 25.0) -> FrameSource:

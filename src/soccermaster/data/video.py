@@ -356,6 +356,8 @@ def _open_stream(path: Path) -> Iterator[tuple[av.container.InputContainer, av.V
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = _DECODER_THREADS
+        # or else the decoder hides damage by guessing from other frames
+        stream.codec_context.options = {"err_detect": "explode"}
         yield container, stream
 
 

@@ -12,6 +12,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from soccermaster.models.layers import Attention
 from soccermaster.ops.deformable_attention import deformable_attention
 
 
@@ -26,8 +27,10 @@ class DetrDecoder(nn.Module):
         hidden_dim: C, width of the queries.
         num_queries: Q.
         num_layers, num_heads, num_points, ffn_dim: of the decoder; the paper has 1, 1, 4, 1024.
-        query_init: "learned" derives the reference points from the query embedding (the paper);
-            "grid" starts them on a regular grid, which finds many small people sooner.
+        query_init: "learned" has `num_queries` embeddings and derives the reference points from
+            them (the paper); "tokens" makes one query of every cell of the feature map, at its
+            place and with its content, which finds many small people much sooner.
+        initial_size: (w, h) of the boxes before training, in fractions of the frame.
 
     Source: Zhu et al., Deformable DETR, ICLR 2021, without its encoder.
     """
@@ -41,32 +44,28 @@ class DetrDecoder(nn.Module):
         num_heads: int = 1,
         num_points: int = 4,
         ffn_dim: int = 1024,
-        query_init: Literal["learned", "grid"] = "learned",
+        query_init: Literal["learned", "tokens"] = "learned",
+        initial_size: tuple[float, float] = (0.1192, 0.1192),
     ) -> None:
         super().__init__()
         self.project = nn.Sequential(
             nn.Conv2d(embed_dim, hidden_dim, 1), nn.GroupNorm(min(32, hidden_dim // 4), hidden_dim)
         )
-        self.query_position = nn.Parameter(torch.randn(num_queries, hidden_dim))
-        self.query_content = nn.Parameter(torch.randn(num_queries, hidden_dim))
         self.layers = nn.ModuleList(
             DecoderLayer(hidden_dim, num_heads, num_points, ffn_dim) for _ in range(num_layers)
         )
-        self.box = BoxHead(hidden_dim)
+        self.box = BoxHead(hidden_dim, initial_size)
         nn.init.xavier_uniform_(self.project[0].weight)
         nn.init.zeros_(self.project[0].bias)
+        self.query_init = query_init
         if query_init == "learned":
+            self.query_position = nn.Parameter(torch.randn(num_queries, hidden_dim))
+            self.query_content = nn.Parameter(torch.randn(num_queries, hidden_dim))
             self.reference = nn.Linear(hidden_dim, 2)
             nn.init.xavier_uniform_(self.reference.weight)
             nn.init.zeros_(self.reference.bias)
-        elif query_init == "grid":
-            points = _grid_points(num_queries)
-            self.grid_reference = nn.Parameter(inverse_sigmoid(points))
-            with torch.no_grad():
-                self.query_content.mul_(0.02)
-                self.query_position.copy_(sine_embedding(points, hidden_dim))
-        else:
-            raise ValueError(f"expected query_init 'learned' or 'grid', got '{query_init}'")
+        elif query_init != "tokens":
+            raise ValueError(f"expected query_init 'learned' or 'tokens', got '{query_init}'")
 
     def forward(
         self, feature_map: Float[Tensor, "b D h w"]
@@ -75,13 +74,7 @@ class DetrDecoder(nn.Module):
         values = self.project(feature_map)
         grid = (values.shape[-2], values.shape[-1])
         memory = rearrange(values, "b C h w -> b (h w) C")
-        batch = len(memory)
-        position = repeat(self.query_position, "Q C -> b Q C", b=batch)
-        queries = repeat(self.query_content, "Q C -> b Q C", b=batch)
-        if hasattr(self, "reference"):
-            reference = self.reference(position).sigmoid()
-        else:
-            reference = repeat(self.grid_reference.sigmoid(), "Q xy -> b Q xy", b=batch)
+        position, queries, reference = self._queries(memory, grid)
         embeddings, boxes = [], []
         for layer in self.layers:
             queries = layer(queries, position, reference, memory, [grid])
@@ -91,13 +84,30 @@ class DetrDecoder(nn.Module):
             reference = box[..., :2].detach()
         return torch.stack(embeddings), torch.stack(boxes)
 
+    def _queries(
+        self, memory: Float[Tensor, "b n C"], grid: tuple[int, int]
+    ) -> tuple[Float[Tensor, "b Q C"], Float[Tensor, "b Q C"], Float[Tensor, "b Q 2"]]:
+        """Position, content and reference point of every query."""
+        batch = len(memory)
+        if self.query_init == "tokens":
+            cells = cell_centres(grid, memory)
+            position = sine_embedding(cells, memory.shape[-1])
+            return (
+                repeat(position, "Q C -> b Q C", b=batch),
+                memory,
+                repeat(cells, "Q xy -> b Q xy", b=batch),
+            )
+        position = repeat(self.query_position, "Q C -> b Q C", b=batch)
+        content = repeat(self.query_content, "Q C -> b Q C", b=batch)
+        return position, content, self.reference(position).sigmoid()
+
 
 class DecoderLayer(nn.Module):
     """Self-attention among queries, deformable attention to the map, MLP; post-norm."""
 
     def __init__(self, hidden_dim: int, num_heads: int, num_points: int, ffn_dim: int) -> None:
         super().__init__()
-        self.self_attention = nn.MultiheadAttention(hidden_dim, num_heads, batch_first=True)
+        self.self_attention = Attention(hidden_dim, num_heads)
         self.norm_self = nn.LayerNorm(hidden_dim)
         self.cross_attention = DeformableAttention(hidden_dim, num_heads, num_points)
         self.norm_cross = nn.LayerNorm(hidden_dim)
@@ -114,8 +124,7 @@ class DecoderLayer(nn.Module):
         grids: Sequence[tuple[int, int]],
     ) -> Float[Tensor, "b Q C"]:
         """One round; `reference` is (x, y) in fractions of the map."""
-        with_position = queries + position
-        attended, _ = self.self_attention(with_position, with_position, queries, need_weights=False)
+        attended = self.self_attention(queries, positions=position)
         queries = self.norm_self(queries + attended)
         looked_up = self.cross_attention(queries + position, reference, memory, grids)
         queries = self.norm_cross(queries + looked_up)
@@ -181,14 +190,14 @@ class DeformableAttention(nn.Module):
 class BoxHead(nn.Module):
     """Three-layer MLP whose centre output is an offset to the reference point."""
 
-    def __init__(self, hidden_dim: int) -> None:
+    def __init__(self, hidden_dim: int, initial_size: tuple[float, float]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             nn.Linear(hidden_dim, out) for out in (hidden_dim, hidden_dim, 4)
         )
         nn.init.zeros_(self.layers[-1].weight)
         with torch.no_grad():
-            self.layers[-1].bias.copy_(torch.tensor([0.0, 0.0, -2.0, -2.0]))
+            self.layers[-1].bias.copy_(inverse_sigmoid(torch.tensor([0.5, 0.5, *initial_size])))
 
     def forward(
         self, queries: Float[Tensor, "b Q C"], reference: Float[Tensor, "b Q 2"]
@@ -208,19 +217,18 @@ def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
 
 def sine_embedding(points: Float[Tensor, "Q 2"], dim: int) -> Float[Tensor, "Q dim"]:
     """Sine and cosine of (x, y) in [0, 1] at `dim / 4` frequencies each."""
-    frequencies = 2 * math.pi * 2.0 ** torch.linspace(0, 6, dim // 4)
-    phase = points[..., None] * frequencies  # (Q, xy, dim/4)
+    octaves = torch.linspace(0, 6, dim // 4, device=points.device)
+    phase = points[..., None] * (2 * math.pi * 2.0**octaves)  # (Q, xy, dim/4)
     waves = torch.cat([phase.sin(), phase.cos()], dim=-1)
     return rearrange(waves, "Q xy c -> Q (xy c)")
 
 
-def _grid_points(num_queries: int) -> Float[Tensor, "Q 2"]:
-    """About 16:9 cells, then as many of their centres as there are queries, spread evenly."""
-    rows = max(1, round(math.sqrt(num_queries * 9 / 16)))
-    columns = math.ceil(num_queries / rows)
+def cell_centres(grid: tuple[int, int], like: Tensor) -> Float[Tensor, "n 2"]:
+    """(x, y) of the cells of a grid in fractions of the map, row by row."""
+    h, w = grid
     y, x = torch.meshgrid(
-        (torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij"
+        (torch.arange(h, device=like.device, dtype=torch.float32) + 0.5) / h,
+        (torch.arange(w, device=like.device, dtype=torch.float32) + 0.5) / w,
+        indexing="ij",
     )
-    points = torch.stack([x, y], dim=-1).reshape(-1, 2)
-    keep = torch.linspace(0, len(points) - 1, num_queries).round().long()
-    return points[keep]
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from soccermaster.models.layers import AttentionPooling, Block, TemporalAttention
+from soccermaster.models.layers import AttentionPooling, Block, ConvStem, TemporalAttention
 from soccermaster.structures import Features
 
 OUTPUTS = frozenset({"patches", "frames"})
@@ -37,9 +37,12 @@ class VideoEncoder(nn.Module):
         num_heads: of spatial, temporal and pooling attention.
         mlp_dim: hidden width of the MLPs; 4 * embed_dim when None.
         num_frames: frames that the frame embedding is stored for.
+        stem: how patches become tokens. "patch": one convolution per patch (SigLIP, the paper);
+            "conv": a few small overlapping convolutions, which learn much faster from scratch.
         activation_checkpointing: recompute the blocks in the backward pass to save memory.
 
-    Source: SoccerMaster (CVPR 2026), section on the encoder; SigLIP 2 for the blocks.
+    Source: SoccerMaster (CVPR 2026), section on the encoder; SigLIP 2 for the blocks; Xiao et al.,
+    Early Convolutions Help Transformers See Better, NeurIPS 2021, for the stem.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class VideoEncoder(nn.Module):
         num_heads: int,
         mlp_dim: int | None = None,
         num_frames: int = 30,
+        stem: Literal["patch", "conv"] = "patch",
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -67,7 +71,12 @@ class VideoEncoder(nn.Module):
         self.activation_checkpointing = activation_checkpointing
         self.grid = self.grid_of(*self.image_size)
 
-        self.patch_embedding = nn.Conv2d(3, embed_dim, patch_size, stride=patch_size)
+        if stem == "patch":
+            self.patch_embedding: nn.Module = nn.Conv2d(3, embed_dim, patch_size, patch_size)
+        elif stem == "conv":
+            self.patch_embedding = ConvStem(embed_dim, patch_size)
+        else:
+            raise ValueError(f"expected stem 'patch' or 'conv', got '{stem}'")
         self.position_embedding = nn.Parameter(
             torch.randn(self.grid[0] * self.grid[1], embed_dim) * 0.02
         )
@@ -111,7 +120,7 @@ class VideoEncoder(nn.Module):
         Raises:
             ValueError: wrong shape, size, type or output name.
         """
-        if images.ndim != 5 or images.shape[2] != 3:
+        if images.ndim != 5 or images.shape[2] != 3 or 0 in images.shape:
             raise ValueError(
                 f"expected images (B, T, 3, H, W), got {tuple(images.shape)}. A single frame is "
                 "images[None, None]."

@@ -9,6 +9,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
+def attend(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads m c"],
+    v: Float[Tensor, "b heads m c"],
+    mask: Bool[Tensor, "b 1 1 m"] | None = None,
+) -> Float[Tensor, "b heads n c"]:
+    """Scaled dot-product attention, without materialising the weights.
+
+    On a CPU the bfloat16 kernel is several times slower backwards than the float32 one, so training
+    there attends in float32.
+    """
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_grad_enabled():
+        with torch.autocast("cpu", enabled=False):
+            mixed = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+        return mixed.to(q.dtype)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with one fused q, k, v projection.
 
@@ -26,17 +44,24 @@ class Attention(nn.Module):
         self.out = nn.Linear(embed_dim, embed_dim)
 
     def forward(
-        self, tokens: Float[Tensor, "b n D"], mask: Bool[Tensor, "b n"] | None = None
+        self,
+        tokens: Float[Tensor, "b n D"],
+        mask: Bool[Tensor, "b n"] | None = None,
+        positions: Float[Tensor, "b n D"] | None = None,
     ) -> Float[Tensor, "b n D"]:
-        """Attend; see the class."""
+        """Attend; `positions` are added to what makes queries and keys, not values."""
+        if positions is None:
+            qkv = self.qkv(tokens)
+        else:
+            width = 2 * tokens.shape[-1]
+            weight, bias = self.qkv.weight, self.qkv.bias
+            queries_keys = F.linear(tokens + positions, weight[:width], bias[:width])
+            qkv = torch.cat([queries_keys, F.linear(tokens, weight[width:], bias[width:])], dim=-1)
         q, k, v = rearrange(
-            self.qkv(tokens),
-            "b n (three heads c) -> three b heads n c",
-            three=3,
-            heads=self.num_heads,
+            qkv, "b n (three heads c) -> three b heads n c", three=3, heads=self.num_heads
         )
         attn_mask = None if mask is None else mask[:, None, None, :]
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+        mixed = attend(q, k, v, attn_mask)
         return self.out(rearrange(mixed, "b heads n c -> b n (heads c)"))
 
 
@@ -119,6 +144,34 @@ class AttentionPooling(nn.Module):
             two=2,
             heads=self.num_heads,
         )
-        pooled = F.scaled_dot_product_attention(q, k, v)
+        pooled = attend(q, k, v)
         pooled = self.out(rearrange(pooled, "b heads 1 c -> b (heads c)"))
         return pooled + self.mlp(self.norm(pooled))
+
+
+class ConvStem(nn.Module):
+    """3x3 convolutions of stride 2 down to one token per patch: (b, 3, H, W) -> (b, D, h, w).
+
+    Widths double from stage to stage and end at D; a 1x1 convolution follows.
+    """
+
+    def __init__(self, embed_dim: int, patch_size: int) -> None:
+        super().__init__()
+        stages = patch_size.bit_length() - 1
+        if patch_size != 2**stages or stages == 0:
+            raise ValueError(f"expected a patch size that is a power of two, got {patch_size}")
+        layers: list[nn.Module] = []
+        width = 3
+        for stage in range(stages):
+            out = max(16, embed_dim >> (stages - 1 - stage))
+            layers += [
+                nn.Conv2d(width, out, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(out),
+                nn.ReLU(inplace=True),
+            ]
+            width = out
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, embed_dim, 1))
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b D h w"]:
+        """Tokens on their grid."""
+        return self.layers(images.contiguous(memory_format=torch.channels_last))

@@ -1,26 +1,29 @@
-"""From patch features to dense maps at eight times their resolution."""
+"""From patch features to dense maps at several times their resolution."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class PixelShuffleUpsampler(nn.Module):
-    """Three stages, each doubling the resolution: (b, D, h, w) -> (b, out_channels, 8h, 8w).
+    """Stages that each double the resolution: (b, D, h, w) -> (b, out_channels, s*h, s*w).
 
     A stage is conv, PixelShuffle, norm, ReLU, conv, norm, ReLU; a last convolution gives logits.
 
     Args:
         embed_dim: D of the patch features.
         out_channels: channels of the maps.
-        channels: width of each stage after the shuffle.
+        channels: width of each stage after the shuffle; the paper has three, so s = 8.
 
     Source: the heatmap heads of SoccerMaster (CVPR 2026); PixelShuffle: Shi et al., CVPR 2016.
     """
 
     def __init__(
-        self, embed_dim: int, out_channels: int, channels: tuple[int, int, int] = (192, 96, 48)
+        self, embed_dim: int, out_channels: int, channels: Sequence[int] = (192, 96, 48)
     ) -> None:
         super().__init__()
         stages = []
@@ -46,8 +49,16 @@ class PixelShuffleUpsampler(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
-    def forward(self, features: Float[Tensor, "b D h w"]) -> Float[Tensor, "b C 8h 8w"]:
+    def forward(self, features: Float[Tensor, "b D h w"]) -> Float[Tensor, "b C sh sw"]:
         """Logits of the dense maps."""
         for stage in self.stages:
             features = stage(features)
         return self.logits(features)
+
+    def of_patches(
+        self, patches: Float[Tensor, "B T N D"], grid: tuple[int, int]
+    ) -> Float[Tensor, "B T C sh sw"]:
+        """Logits of every frame of some clips, from their patch features."""
+        h, w = grid
+        maps = self(rearrange(patches, "B T (h w) D -> (B T) D h w", h=h, w=w))
+        return rearrange(maps, "(B T) C h w -> B T C h w", B=len(patches))

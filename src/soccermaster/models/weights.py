@@ -25,9 +25,9 @@ class CheckpointError(ValueError):
 def write_checkpoint(
     directory: Path | str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> Path:
-    """Write a checkpoint folder; a reader sees the old one or the new one, never half of one.
+    """Write a checkpoint folder; a reader never sees half of one.
 
-    The folder is written beside its place and renamed.
+    The folder is written beside its place and renamed; an older checkpoint is removed after that.
 
     Args:
         directory: of the checkpoint; replaced when it is a checkpoint already.
@@ -55,10 +55,15 @@ def write_checkpoint(
         save_file(on_cpu, fresh / WEIGHTS_NAME, metadata={"format": "pt"})
         if directory.exists():
             directory.rename(old)
-        fresh.rename(directory)
+        try:
+            fresh.rename(directory)
+        except OSError:
+            if old.exists():
+                old.rename(directory)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return directory
 
 
@@ -132,6 +137,16 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
     Raises:
         CheckpointError: names are missing or unexpected, or shapes differ; all of them are listed.
     """
+    check_fit(module, tensors, where)
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Whether tensors are the whole state of a module; see `load_strictly`.
+
+    Raises:
+        CheckpointError: names are missing or unexpected, or shapes differ; all of them are listed.
+    """
     own = module.state_dict()
     missing = sorted(set(own) - set(tensors))
     unexpected = sorted(set(tensors) - set(own))
@@ -149,7 +164,6 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
             "Build the model with the configuration of the checkpoint (load_model does), or choose "
             "a checkpoint of this architecture."
         )
-    module.load_state_dict(dict(tensors), strict=True)
 
 
 def _some(names: list[str], limit: int = 20) -> str:

@@ -87,7 +87,8 @@ def find_peaks(
         heatmaps: non-negative scores.
         num_peaks: p, peaks per map, best first.
         min_distance: in cells; a cell is a peak when nothing within this distance exceeds it.
-        refine: "subpixel" fits a parabola to the logarithm in x and y (exact for a Gaussian);
+        refine: "subpixel" fits a parabola to the logarithm in x and y (exact for a Gaussian; maps
+            of at least 3 x 3 cells);
             "cell_centre" returns i + 0.5; "cell_corner" returns i, as the released decoder does.
 
     Returns:
@@ -98,10 +99,13 @@ def find_peaks(
     kernel = 2 * min_distance + 1
     highest = _windowed_maximum(maps, kernel)
     candidates = torch.where(maps >= highest, maps, 0.0)
-    scores, index = candidates.flatten(1).topk(num_peaks)  # (n, p)
+    # equal cells of one plateau are one peak, so look at some more than are asked for
+    looked_at = min(4 * num_peaks, height * width)
+    scores, index = candidates.flatten(1).topk(looked_at)
+    scores = _drop_neighbours(scores, index // width, index % width, min_distance)
+    scores, best = scores.topk(num_peaks)  # (n, p)
+    index = index.gather(1, best)
     rows, columns = index // width, index % width
-    # two equal cells of one plateau are one peak
-    scores = _drop_neighbours(scores, rows, columns, min_distance)
     positions = torch.stack([columns, rows], dim=-1).to(maps.dtype)
     if refine == "subpixel":
         positions = positions + 0.5 + _parabola_offsets(maps, rows, columns)
@@ -131,18 +135,35 @@ def _drop_neighbours(
 def _parabola_offsets(
     maps: Float[Tensor, "n h w"], rows: Int[Tensor, "n p"], columns: Int[Tensor, "n p"]
 ) -> Float[Tensor, "n p 2"]:
+    """From the cell centre to the vertex of a parabola through three cells, in x and y.
+
+    At the border the three cells lie to one side of the peak.
+    """
     _, height, width = maps.shape
     n = torch.arange(len(maps), device=maps.device)[:, None]
+    middle_row, middle_column = rows.clamp(1, height - 2), columns.clamp(1, width - 2)
 
-    def log_at(dy: int, dx: int) -> Tensor:
-        y = (rows + dy).clamp(0, height - 1)
-        x = (columns + dx).clamp(0, width - 1)
-        return maps[n, y, x].clamp(min=1e-6).log()
+    def log_at(row: Tensor, column: Tensor) -> Tensor:
+        return maps[n, row, column].clamp(min=1e-6).log()
 
-    centre = log_at(0, 0)
     offsets = []
-    for low, high in ((log_at(0, -1), log_at(0, 1)), (log_at(-1, 0), log_at(1, 0))):
+    for middle, cell, low, centre, high in (
+        (
+            middle_column,
+            columns,
+            log_at(rows, middle_column - 1),
+            log_at(rows, middle_column),
+            log_at(rows, middle_column + 1),
+        ),
+        (
+            middle_row,
+            rows,
+            log_at(middle_row - 1, columns),
+            log_at(middle_row, columns),
+            log_at(middle_row + 1, columns),
+        ),
+    ):
         curvature = low + high - 2 * centre
-        step = (low - high) / (2 * curvature.clamp(max=-1e-6))
-        offsets.append(torch.where(curvature < -1e-6, step.clamp(-0.5, 0.5), 0.0))
+        vertex = (low - high) / (2 * curvature.clamp(max=-1e-6)) + middle - cell
+        offsets.append(torch.where(curvature < -1e-6, vertex.clamp(-0.5, 0.5), 0.0))
     return rearrange(offsets, "xy n p -> n p xy")

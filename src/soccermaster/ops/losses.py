@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -45,14 +47,29 @@ def heatmap_focal(
     """Cross-entropy weighted by |target - probability|^gamma, for continuous targets.
 
     Summed over the pixels of the valid channels and divided by the number of valid channels that
-    show something (at least 1), so that few peaks do not drown in much background.
+    show something (at least 1), so that few peaks do not drown in much background. The weight is
+    a constant in the backward pass.
     Source: Li et al., Generalized Focal Loss, NeurIPS 2020 (quality focal loss), applied per pixel.
     """
-    p = probabilities.float().clamp(1e-6, 1 - 1e-6)
-    cross_entropy = -(targets * p.log() + (1 - targets) * (1 - p).log())
-    loss = ((targets - p).abs() ** gamma * cross_entropy).sum((-2, -1))  # (*b, C)
+    with torch.autocast(probabilities.device.type, enabled=False):
+        p = probabilities.float()
+        cross_entropy = F.binary_cross_entropy(p, targets, reduction="none")
+        weight = (targets - p.detach()).abs() ** gamma
+        loss = (weight * cross_entropy).sum((-2, -1))  # (*b, C)
     shown = valid & (targets.amax((-2, -1)) > 0.5)
     return (loss * valid).sum() / shown.sum().clamp(min=1)
+
+
+def heatmap_loss(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The heatmap loss of that name: "mse" or "focal".
+
+    Raises:
+        ValueError: there is none.
+    """
+    losses = {"mse": heatmap_mse, "focal": heatmap_focal}
+    if name not in losses:
+        raise ValueError(f"expected a heatmap loss among {sorted(losses)}, got '{name}'")
+    return losses[name]
 
 
 def masked_cross_entropy(

@@ -57,8 +57,8 @@ class AthleteDetection(Task):
 
     Args:
         embed_dim: D of the encoder.
-        hidden_dim, num_queries, num_layers, num_heads, num_points, ffn_dim, query_init: of the
-            decoder, see `DetrDecoder`; the defaults are the published shape.
+        hidden_dim, num_queries, num_layers, num_heads, num_points, ffn_dim, query_init,
+            initial_size: of the decoder, see `DetrDecoder`; the defaults are the published shape.
         auxiliary_losses: teach every decoder layer, not the last alone.
         detect_ball: learn the ball as one more person with role "ball".
         number_rule: whose number counts. "players": players with a legible number (the paper);
@@ -84,7 +84,8 @@ class AthleteDetection(Task):
         num_heads: int = 1,
         num_points: int = 4,
         ffn_dim: int = 1024,
-        query_init: Literal["learned", "grid"] = "learned",
+        query_init: Literal["learned", "tokens"] = "learned",
+        initial_size: tuple[float, float] = (0.1192, 0.1192),
         auxiliary_losses: bool = True,
         detect_ball: bool = False,
         number_rule: Literal["players", "legible"] = "players",
@@ -98,7 +99,7 @@ class AthleteDetection(Task):
         self.auxiliary_losses = auxiliary_losses
         self.detect_ball = detect_ball
         self.number_rule = number_rule
-        self.max_detections = min(max_detections, num_queries)
+        self.max_detections = max_detections
         self.decoder = DetrDecoder(
             embed_dim,
             hidden_dim,
@@ -108,6 +109,7 @@ class AthleteDetection(Task):
             num_points,
             ffn_dim,
             query_init,
+            tuple(initial_size),
         )
         self.object = nn.Linear(hidden_dim, 1)
         self.role = nn.Linear(hidden_dim, NO_ROLE + 1)
@@ -212,7 +214,8 @@ class AthleteDetection(Task):
         self, output: AthletesOutput, batch: Batch | None = None
     ) -> list[AthletesPrediction]:
         """The best `max_detections` of every frame, best first, without a score cut."""
-        scores, keep = output.logits.flatten(0, 1)[..., 0].sigmoid().topk(self.max_detections)
+        all_scores = output.logits.flatten(0, 1)[..., 0].sigmoid()
+        scores, keep = all_scores.topk(min(self.max_detections, all_scores.shape[1]))
         boxes = cxcywh_to_xyxy(output.boxes_cxcywh.flatten(0, 1)).clamp(0, 1)
         role_scores, roles = output.role_logits.flatten(0, 1).softmax(-1).max(-1)
         number_scores, numbers = output.number_logits.flatten(0, 1).softmax(-1).max(-1)

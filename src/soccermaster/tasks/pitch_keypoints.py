@@ -6,7 +6,7 @@ the device from the sparse points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from soccermaster.metrics.keypoints import KeypointsMetrics
 from soccermaster.models.upsampler import PixelShuffleUpsampler
 from soccermaster.ops.heatmaps import draw_background, draw_points, find_peaks
-from soccermaster.ops.losses import heatmap_focal, heatmap_mse
+from soccermaster.ops.losses import heatmap_loss
 from soccermaster.structures import Batch, Features, KeypointsPrediction
 from soccermaster.tasks.base import Task
 from soccermaster.vocabulary import NUM_KEYPOINTS
@@ -28,7 +28,7 @@ from soccermaster.vocabulary import NUM_KEYPOINTS
 class KeypointsOutput:
     """Channels 0..56 are keypoints 1..57, channel 57 is the background."""
 
-    heatmaps: Float[Tensor, "B T 58 h8 w8"]  # softmax over the channels
+    heatmaps: Float[Tensor, "B T 58 sh sw"]  # softmax over the channels
 
 
 class PitchKeypoints(Task):
@@ -52,26 +52,24 @@ class PitchKeypoints(Task):
     def __init__(
         self,
         embed_dim: int,
-        channels: tuple[int, int, int] = (192, 96, 48),
+        channels: Sequence[int] = (192, 96, 48),
         loss: Literal["mse", "focal"] = "mse",
         sigma: float = 2.0,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
     ) -> None:
         super().__init__(term_weights, lr)
-        if loss not in ("mse", "focal"):
-            raise ValueError(f"expected loss 'mse' or 'focal', got '{loss}'")
-        self.criterion = heatmap_mse if loss == "mse" else heatmap_focal
+        self.criterion = heatmap_loss(loss)
         self.sigma = sigma
-        self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, tuple(channels))
+        self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, channels)
+        if loss == "focal":
+            # start from "almost everything is background", or the background drowns the points
+            torch.nn.init.constant_(self.upsample.logits.bias[-1], 6.0)
 
     def forward(self, features: Features, batch: Batch | None = None) -> KeypointsOutput:
-        """Heatmaps at eight times the patch grid."""
-        clips = features.patches.shape[0]
-        h, w = features.grid
-        maps = rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w)
-        heatmaps = self.upsample(maps).float().softmax(dim=1)
-        return KeypointsOutput(rearrange(heatmaps, "(B T) K h w -> B T K h w", B=clips))
+        """Heatmaps at 2^stages times the patch grid (8 by default)."""
+        logits = self.upsample.of_patches(features.patches, features.grid)
+        return KeypointsOutput(logits.float().softmax(dim=2))
 
     def loss(self, output: KeypointsOutput, batch: Batch) -> dict[str, Tensor]:
         """`heatmap`: over the pixels of the decidable channels of the real frames.

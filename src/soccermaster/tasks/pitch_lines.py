@@ -6,7 +6,7 @@ sparse segments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from soccermaster.metrics.keypoints import LinesMetrics
 from soccermaster.models.upsampler import PixelShuffleUpsampler
 from soccermaster.ops.heatmaps import draw_points, draw_segments, find_peaks
-from soccermaster.ops.losses import heatmap_focal, heatmap_mse
+from soccermaster.ops.losses import heatmap_loss
 from soccermaster.structures import Batch, Features, LinesPrediction
 from soccermaster.tasks.base import Task
 from soccermaster.vocabulary import LINES
@@ -28,7 +28,7 @@ from soccermaster.vocabulary import LINES
 class LinesOutput:
     """Channels 0..22 hold the two ends of each line, channel 23 all lines drawn."""
 
-    heatmaps: Float[Tensor, "B T 24 h8 w8"]  # sigmoid
+    heatmaps: Float[Tensor, "B T 24 sh sw"]  # sigmoid
 
 
 class PitchLines(Task):
@@ -54,7 +54,7 @@ class PitchLines(Task):
     def __init__(
         self,
         embed_dim: int,
-        channels: tuple[int, int, int] = (192, 96, 48),
+        channels: Sequence[int] = (192, 96, 48),
         loss: Literal["mse", "focal"] = "mse",
         sigma: float = 2.0,
         min_distance: int = 10,
@@ -62,22 +62,17 @@ class PitchLines(Task):
         lr: float | None = None,
     ) -> None:
         super().__init__(term_weights, lr)
-        if loss not in ("mse", "focal"):
-            raise ValueError(f"expected loss 'mse' or 'focal', got '{loss}'")
-        self.criterion = heatmap_mse if loss == "mse" else heatmap_focal
+        self.criterion = heatmap_loss(loss)
         self.sigma = sigma
         self.min_distance = min_distance
-        self.upsample = PixelShuffleUpsampler(embed_dim, len(LINES) + 1, tuple(channels))
+        self.upsample = PixelShuffleUpsampler(embed_dim, len(LINES) + 1, channels)
         if loss == "focal":
             torch.nn.init.constant_(self.upsample.logits.bias, -4.595)  # a prior of 1 %
 
     def forward(self, features: Features, batch: Batch | None = None) -> LinesOutput:
-        """Heatmaps at eight times the patch grid."""
-        clips = features.patches.shape[0]
-        h, w = features.grid
-        maps = rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w)
-        heatmaps = self.upsample(maps).float().sigmoid()
-        return LinesOutput(rearrange(heatmaps, "(B T) L h w -> B T L h w", B=clips))
+        """Heatmaps at 2^stages times the patch grid (8 by default)."""
+        logits = self.upsample.of_patches(features.patches, features.grid)
+        return LinesOutput(logits.float().sigmoid())
 
     def loss(self, output: LinesOutput, batch: Batch) -> dict[str, Tensor]:
         """`heatmap`: over the pixels of the known channels of the real frames."""

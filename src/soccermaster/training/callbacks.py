@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from soccermaster.structures import Batch
 
@@ -22,7 +25,7 @@ class StepProgress(Callback):
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._task: Any = None
-        self._loss: float | None = None
+        self._loss: Tensor | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar."""
@@ -36,12 +39,14 @@ class StepProgress(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Advance; the loss shown is a running mean over the datasets."""
+        """Advance; the loss shown is a running mean over micro-batches."""
         if self._bar is None:
             return
-        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
         self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
-        self._bar.update(self._task, completed=trainer.global_step, note=f"loss {self._loss:.3f}")
+        self._bar.update(self._task, completed=trainer.global_step)
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # reading it waits for the device
+            self._bar.update(self._task, note=f"loss {float(self._loss):.3f}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""
@@ -92,9 +97,9 @@ class StepProgress(Callback):
 class LastCheckpoint(Callback):
     """Keeps `last.ckpt`, from which a run continues, in the run folder.
 
-    It is written every so many optimizer steps, at the end, and when the run is interrupted: the
-    first Ctrl-C finishes the step, writes the checkpoint and stops; a second one stops at once. The
-    file is written under another name and renamed.
+    It is written every so many optimizer steps, at the end, and when the run is interrupted
+    (SIGINT, SIGTERM): the first Ctrl-C finishes the step, writes the checkpoint and stops; a second
+    one stops at once. The file is written under another name and renamed.
 
     Args:
         directory: the run folder.
@@ -106,12 +111,15 @@ class LastCheckpoint(Callback):
         self.every_n_steps = every_n_steps
         self.interrupted = False
         self._saved_step = -1
-        self._previous: Any = None
+        self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for Ctrl-C."""
+        """Listen for Ctrl-C and for a polite kill, which only the main thread can."""
         self._saved_step = trainer.global_step
-        self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+        self._pid = os.getpid()  # loader processes inherit the handler
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_interrupt)
 
     def on_train_batch_end(
         self,
@@ -134,7 +142,8 @@ class LastCheckpoint(Callback):
         """Save the end and stop listening."""
         if self._saved_step != trainer.global_step:
             self._save(trainer)
-        signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def _save(self, trainer: Trainer) -> None:
         fresh = self.path.with_name(f".{self.path.name}.writing")
@@ -147,6 +156,7 @@ class LastCheckpoint(Callback):
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
-        Console(stderr=True).print(
-            "\nInterrupted: finishing this step and saving. Press Ctrl-C again to stop at once."
-        )
+        if os.getpid() == self._pid and int(os.environ.get("LOCAL_RANK", 0)) == 0:
+            Console(stderr=True, soft_wrap=True).print(
+                "\nInterrupted: finishing this step and saving. Ctrl-C again stops at once."
+            )

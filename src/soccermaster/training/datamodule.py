@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,14 @@ class Source:
         image_size: (H, W) of the network input.
         batch_size: clips per batch and process.
         augment: train on augmented clips; False resizes alone.
+        keep: hold the training clips in memory after they were read once.
     """
 
     dataset: Callable[..., Any]
     image_size: tuple[int, int]
     batch_size: int
     augment: bool = True
+    keep: bool = False
 
 
 class ClipDataModule(LightningDataModule):
@@ -61,7 +63,14 @@ class ClipDataModule(LightningDataModule):
         self.seed = seed
         single_core = (os.cpu_count() or 1) == 1
         self.num_workers = (0 if single_core else 1) if num_workers is None else num_workers
+        self.validates_in_training = False  # else training is given no validation loaders
         self._datasets: dict[tuple[str, str], Any] = {}
+
+    def keep(self, names: Collection[str]) -> list[str]:
+        """Leave out all other sources; returns their names."""
+        idle = [name for name in self.sources if name not in names]
+        self.sources = {name: s for name, s in self.sources.items() if name in names}
+        return idle
 
     def dataset(self, name: str, split: str) -> Any:
         """The dataset of a source and split, made once."""
@@ -96,17 +105,13 @@ class ClipDataModule(LightningDataModule):
             dataset = self.dataset(name, "train")
             rank, world_size = self._process()
             batches = EndlessBatches(len(dataset), source.batch_size, self.seed, rank, world_size)
-            clips = AugmentedClips(dataset, transform, self.seed)
+            clips = AugmentedClips(dataset, transform, self.seed, source.keep)
             loaders[name] = self._loader(clips, name, "train", batch_sampler=batches)
         return TakingTurns(loaders)
 
     def val_dataloader(self) -> list[DataLoader]:
-        """One loader per source over its validation split, in order."""
-        return self.evaluation_loaders("valid")
-
-    def test_dataloader(self) -> list[DataLoader]:
-        """One loader per source over its test split, in order."""
-        return self.evaluation_loaders("test")
+        """Lightning's hook for validation in the course of training."""
+        return self.evaluation_loaders("valid") if self.validates_in_training else []
 
     def evaluation_loaders(self, split: str) -> list[DataLoader]:
         """One loader per source, every clip once, no augmentation."""

@@ -21,8 +21,8 @@ class AdamWCosine:
         lr: of the heads; a task's own `lr` wins.
         encoder_lr: of the encoder.
         temporal_lr: of its temporal attention and frame embedding.
-        weight_decay: on matrices alone; norms, biases, gates, embeddings of position and scalars
-            are not decayed.
+        weight_decay: on the weights of linear and convolutional layers alone; norms, biases,
+            gates, embeddings, queries and scalars are not decayed.
         warmup_steps: optimizer steps of linear warm-up.
         min_lr_ratio: where the cosine ends, relative to the peak.
         betas: of AdamW.
@@ -64,7 +64,8 @@ class AdamWCosine:
                 continue
             part, lr = self._part(model, name)
             decayed, plain = parts.setdefault((part, lr), ([], []))
-            is_matrix = parameter.ndim >= 2 and "embedding" not in name and "probe" not in name
+            is_matrix = parameter.ndim >= 2 and name.endswith("weight")
+            is_matrix = is_matrix and "token_embedding" not in name
             (decayed if is_matrix else plain).append(parameter)
         groups = []
         for (part, lr), (decayed, plain) in parts.items():

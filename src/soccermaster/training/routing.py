@@ -10,7 +10,7 @@ from soccermaster.tasks.base import Task
 
 
 class RoutingError(ValueError):
-    """A task that no dataset teaches, or a dataset that teaches no task."""
+    """A task that no dataset teaches."""
 
 
 def route(
@@ -18,14 +18,18 @@ def route(
 ) -> dict[str, tuple[str, ...]]:
     """The tasks that each dataset teaches: those whose required fields it provides.
 
+    A dataset that teaches none of them gets no route; the caller leaves it out.
+
     Args:
         tasks: by name.
         provides: annotation fields of each dataset by name.
 
     Raises:
-        RoutingError: a task is taught by no dataset, or a dataset teaches no task.
+        RoutingError: a task is taught by no dataset, or there is no task.
     """
     fields = {name: frozenset(given) for name, given in provides.items()}
+    if not tasks:
+        raise RoutingError("expected at least one task, got none. Add task=[...].")
     listing = "; ".join(f"{name}: {', '.join(sorted(given))}" for name, given in fields.items())
     for name, task in tasks.items():
         if not any(task.requires <= given for given in fields.values()):
@@ -38,14 +42,15 @@ def route(
         source: tuple(name for name, task in tasks.items() if task.requires <= given)
         for source, given in fields.items()
     }
-    idle = [source for source, taught in routes.items() if not taught]
-    if idle:
-        wishes = "; ".join(f"{name}: {', '.join(sorted(t.requires))}" for name, t in tasks.items())
-        raise RoutingError(
-            f"dataset {idle} teaches none of the selected tasks ({wishes}; datasets provide "
-            f"{listing}). Drop the dataset or add a task."
-        )
-    return routes
+    return {source: taught for source, taught in routes.items() if taught}
+
+
+def taught_tasks(
+    tasks: Mapping[str, Task], provides: Mapping[str, Iterable[str]]
+) -> dict[str, Task]:
+    """Those of `tasks` that some dataset teaches (and can therefore score)."""
+    fields = [frozenset(given) for given in provides.values()]
+    return {name: t for name, t in tasks.items() if any(t.requires <= given for given in fields)}
 
 
 def routing_table(

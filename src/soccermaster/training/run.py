@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from soccermaster.model import SoccerModel, initialise_from, load_model
-from soccermaster.models.weights import find_checkpoint, read_config
+from soccermaster.models.weights import check_fit, find_checkpoint, read_config
 from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint
 from soccermaster.training.datamodule import ClipDataModule
 from soccermaster.training.module import MultiTaskModule
 from soccermaster.training.pictures import write_pictures
 from soccermaster.training.report import metrics_table, parameter_table, write_metrics
-from soccermaster.training.routing import route, routing_table
+from soccermaster.training.routing import route, routing_table, taught_tasks
 
 TRAIN_KEYS = frozenset(
     {
@@ -51,9 +52,9 @@ EVALUATE_KEYS = frozenset(
         "name",
         "checkpoint",
         "split",
+        "precision",
         "seed",
         "num_workers",
-        "encoder",
         "datasets",
         "trainer",
         "callbacks",
@@ -81,7 +82,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         InterruptedError: the run was stopped by Ctrl-C; its checkpoints are written.
         ValueError: the configuration asks for something impossible.
     """
-    console = Console()
+    console = Console(soft_wrap=True)
     output = Path(cfg.paths.output)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
@@ -95,30 +96,37 @@ def train(cfg: DictConfig) -> dict[str, float]:
         )
     data = make_datamodule(cfg)
     routes = route(model.tasks, data.provides("train"))
+    idle = data.keep(routes)
     model.config["input_sizes"] = input_sizes(routes, data)
     module = MultiTaskModule(
         model, routes, cfg.loss_weights, instantiate(cfg.optim), list(cfg.freeze)
     )
 
     last = LastCheckpoint(output, cfg.checkpoint_every_n_steps)
-    trainer = make_trainer(cfg, [last])
+    trainer = make_trainer(cfg, [last], len(data.sources))
+    data.validates_in_training = cfg.trainer.val_check_interval is not None
     if trainer.is_global_zero:
+        if idle:
+            console.print(f"Left out, since they teach none of the tasks: {', '.join(idle)}")
         console.print(routing_table(model.tasks, data.provides("train"), data.sizes("train")))
         console.print(parameter_table(model))
-        idle = sorted(set(cfg.loss_weights) - set(model.tasks))
-        if idle:
-            console.print(f"[yellow]loss_weights for tasks that are not selected: {idle}")
+        unused = sorted(set(cfg.loss_weights) - set(model.tasks))
+        if unused:
+            console.print(f"loss_weights of tasks that are not selected: {', '.join(unused)}")
         if (output / METRICS_NAME).exists() and cfg.resume is None:
             console.print(f"[yellow]{output} holds an earlier run, which this one replaces.")
 
-    trainer.fit(module, datamodule=data, ckpt_path=resume_path(cfg, output), weights_only=True)
+    start = resume_path(cfg, output, model)
+    if cfg.resume == "auto" and trainer.is_global_zero:
+        console.print(f"Continuing from {start}" if start else "Nothing to resume: a new run")
+    trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     if trainer.is_global_zero:
         model.save(output / CHECKPOINT_NAME)
     if last.interrupted:
+        quoted = shlex.quote(f"paths.output={output}")
         raise InterruptedError(
             f"stopped after {trainer.global_step} steps. {output / LAST_NAME} and "
-            f"{output / CHECKPOINT_NAME} are written; continue with resume=auto "
-            f"paths.output={output}"
+            f"{output / CHECKPOINT_NAME} are written; continue with resume=auto {quoted}"
         )
     return _evaluate(trainer, module, data, output, console)
 
@@ -126,38 +134,58 @@ def train(cfg: DictConfig) -> dict[str, float]:
 def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Score a checkpoint on the validation (or test) splits of its datasets, or of others.
 
+    Precision, image size and the place of the data are those of the training run, unless the
+    configuration says otherwise.
+
     Args:
         cfg: composed from configs/evaluate.yaml.
 
     Returns:
         The scores by logged name; undefined ones are NaN.
     """
-    console = Console()
+    console = Console(soft_wrap=True)
     directory = find_checkpoint(cfg.checkpoint)
-    stored = read_config(directory)
-    if not cfg.datasets:
-        cfg = OmegaConf.create({**cfg, "datasets": stored["datasets"]})
+    run = read_config(directory)["run"]
     model = load_model(directory)
-    data = make_datamodule(cfg)
-    routes = route(model.tasks, data.provides(cfg.split))
-    weights = dict.fromkeys(model.tasks, 1.0)
-    module = MultiTaskModule(model, routes, weights)
-    trainer = make_trainer(cfg, [])
+    # datasets refer to the encoder and to the paths of the run
+    filled = OmegaConf.merge(
+        {key: value for key, value in cfg.items_ex(resolve=False) if key != "datasets"},
+        {
+            "encoder": model.config["encoder"],
+            "datasets": cfg.datasets or run["datasets"],
+            "paths": {"data": cfg.paths.data or run["data"]},
+            "trainer": {"precision": cfg.precision or run["precision"]},
+        },
+    )
+    data = make_datamodule(filled)
+    tasks = taught_tasks(model.tasks, data.provides(cfg.split))
+    routes = route(tasks, data.provides(cfg.split))
+    data.keep(routes)
+    module = MultiTaskModule(model, routes, dict.fromkeys(model.tasks, 1.0))
+    trainer = make_trainer(filled, [], 1)
     if trainer.is_global_zero:
-        console.print(routing_table(model.tasks, data.provides(cfg.split), data.sizes(cfg.split)))
+        console.print(routing_table(tasks, data.provides(cfg.split), data.sizes(cfg.split)))
+        skipped = [name for name in model.tasks if name not in tasks]
+        if skipped:
+            console.print(f"Not evaluated, for want of annotations: {', '.join(skipped)}")
     return _evaluate(trainer, module, data, Path(cfg.paths.output), console, cfg.split)
 
 
 def model_config(cfg: DictConfig) -> dict[str, Any]:
     """The part of a run's configuration that describes the model, in plain values.
 
-    The datasets go with it, so that a checkpoint knows what it is evaluated on.
+    `run` goes with it, so that a checkpoint knows how it is evaluated; its datasets still refer to
+    the encoder and to the place of the data.
     """
     return {
         "name": cfg.name,
         "encoder": OmegaConf.to_container(cfg.encoder, resolve=True),
         "tasks": OmegaConf.to_container(cfg.tasks, resolve=True),
-        "datasets": OmegaConf.to_container(cfg.datasets, resolve=True),
+        "run": {
+            "datasets": OmegaConf.to_container(cfg.datasets, resolve=False),
+            "data": str(Path(cfg.paths.data).resolve()),
+            "precision": cfg.trainer.precision,
+        },
     }
 
 
@@ -177,14 +205,14 @@ def make_datamodule(cfg: DictConfig) -> ClipDataModule:
     return ClipDataModule(sources, augment, cfg.seed, cfg.num_workers)
 
 
-def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
+def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int) -> pl.Trainer:
     """Lightning's trainer; the datasets of a run make one optimizer step together."""
     _quieten()
     loggers = [instantiate(node) for node in cfg.get("loggers", {}).values()]
     callbacks = callbacks + [instantiate(node) for node in cfg.callbacks.values()]
     return instantiate(
         cfg.trainer,
-        accumulate_grad_batches=len(cfg.datasets),
+        accumulate_grad_batches=num_sources,
         callbacks=callbacks,
         logger=loggers or False,
         default_root_dir=cfg.paths.output,
@@ -195,20 +223,31 @@ def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
     )
 
 
-def resume_path(cfg: DictConfig, output: Path) -> str | None:
-    """The checkpoint to continue from.
+def resume_path(cfg: DictConfig, output: Path, model: SoccerModel) -> str | None:
+    """The checkpoint to continue from; `auto` starts afresh where there is none yet.
 
     Raises:
-        FileNotFoundError: `resume` asks for one that is not there.
+        FileNotFoundError: `resume` names one that is not there.
+        ValueError: it is damaged, or of a run with other tasks.
     """
     if cfg.resume is None:
         return None
     path = output / LAST_NAME if cfg.resume == "auto" else Path(cfg.resume)
     if not path.is_file():
+        if cfg.resume == "auto":
+            return None
         raise FileNotFoundError(
-            f"expected a checkpoint to continue from at {path}, found none. Name the run folder "
-            "with paths.output=DIR, the file with resume=PATH, or leave out resume."
+            f"expected a checkpoint to continue from at {path}, found none. Name the file with "
+            "resume=PATH, the run folder with resume=auto paths.output=DIR, or leave out resume."
         )
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
+        raise ValueError(
+            f"cannot continue from {path}: it is damaged or no checkpoint of a run ({error})"
+        ) from error
+    tensors = {name.removeprefix("model."): tensor for name, tensor in stored.items()}
+    check_fit(model, tensors, f"state of resume={path}")
     return str(path)
 
 
@@ -217,8 +256,8 @@ def _quieten() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "faster_coco_eval"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # raised by lightning about its own code and defaults; nobody here can act on them
-    for message in (".*LeafSpec.*", ".*does not have many workers.*", ".*srun.*"):
-        warnings.filterwarnings("ignore", message=message)
+    for message in ("LeafSpec", "across ranks is zero", "does not have many workers", "srun"):
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
 def _evaluate(
@@ -234,7 +273,7 @@ def _evaluate(
     if trainer.is_global_zero:
         console.print(metrics_table(module.scores))
         output.mkdir(parents=True, exist_ok=True)
-        write_metrics(module.scores | module.losses, output / METRICS_NAME)
+        write_metrics(module.scores, output / METRICS_NAME)
         pictures = write_pictures(module.model, module.routes, data, split, output / PICTURES_NAME)
         console.print(f"{len(pictures)} pictures in {output / PICTURES_NAME}")
         console.print(f"scores in {output / METRICS_NAME}")

@@ -53,12 +53,21 @@ class EndlessBatches(Sampler[list[tuple[int, int]]]):
 
 
 class AugmentedClips(Dataset[Clip]):
-    """A dataset seen through a transform whose randomness is a function of seed, clip and draw."""
+    """A dataset seen through a transform whose randomness is a function of seed, clip and draw.
 
-    def __init__(self, dataset: Any, transform: Any, seed: int) -> None:
+    Args:
+        dataset: of clips.
+        transform: `transform(clip, rng) -> Clip`.
+        seed: of the transform's randomness.
+        keep: hold the clips, as they were before the transform, in the memory of the process that
+            read them; for small sets that are dear to read or to render.
+    """
+
+    def __init__(self, dataset: Any, transform: Any, seed: int, keep: bool = False) -> None:
         self.dataset = dataset
         self.transform = transform
         self.seed = seed
+        self._kept: dict[int, Clip] | None = {} if keep else None
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -66,7 +75,14 @@ class AugmentedClips(Dataset[Clip]):
     def __getitem__(self, key: int | tuple[int, int]) -> Clip:
         index, draw = key if isinstance(key, tuple) else (key, 0)
         rng = np.random.default_rng((self.seed, draw, index))
-        return self.transform(self.dataset[index], rng)
+        return self.transform(self._clip(index), rng)
+
+    def _clip(self, index: int) -> Clip:
+        if self._kept is None:
+            return self.dataset[index]
+        if index not in self._kept:
+            self._kept[index] = self.dataset[index]
+        return self._kept[index]
 
 
 class TakingTurns:

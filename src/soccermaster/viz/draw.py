@@ -54,9 +54,9 @@ def draw_athletes(
     Args:
         frame: the frame of the prediction, at any resolution.
         prediction: of one frame.
-        score_threshold: people with a lower score are not drawn.
+        score_threshold: people are present when their score is above it.
     """
-    shown = _array(prediction.scores) >= score_threshold
+    shown = _array(prediction.scores) > score_threshold
     height, width = frame.shape[:2]
     boxes_px = _array(prediction.boxes_xyxy_norm)[shown] * [width, height, width, height]
     roles, numbers = _array(prediction.roles)[shown], _array(prediction.numbers)[shown]

@@ -267,3 +267,9 @@ def comment(story: Story, rng: np.random.Generator) -> str:
 
 def _pick(choices: tuple[str, ...], rng: np.random.Generator) -> str:
     return choices[int(rng.integers(len(choices)))]
+
+
+def phrases() -> list[str]:
+    """Every sentence pattern and alternative of the grammars, without the rule names."""
+    patterns = (p for table in (_SENTENCES, _RULES) for options in table.values() for p in options)
+    return [" ".join(re.sub(r"\{\w+\}", " ", pattern).split()) for pattern in patterns]
