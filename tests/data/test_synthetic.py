@@ -6,6 +6,7 @@ from soccermaster.data.synthetic.camera_work import draw_operator, film
 from soccermaster.data.synthetic.commentary import comment
 from soccermaster.data.synthetic.events import Story, act
 from soccermaster.data.synthetic.figure import place_figures
+from soccermaster.data.synthetic.lens import Lens
 from soccermaster.data.synthetic.look import Look
 from soccermaster.data.synthetic.motion import move
 from soccermaster.data.synthetic.people import PLAYER, Kit, Person, draw_people
@@ -265,6 +266,43 @@ def test_number_of_clips_per_split():
         SyntheticSpatial("test", {"train": 5})
     with pytest.raises(ValueError, match="split"):
         SyntheticSpatial("holdout", 1)
+
+
+def test_a_bending_lens_takes_the_labels_with_it():
+    """Bent lines are bright where the labels say, and the straight labels are elsewhere."""
+    straight, bent = (
+        SyntheticSpatial("train", 6, 1, image_size=SIZE, distortion=d) for d in (0.0, 0.15)
+    )
+    moved = 0
+    for i in range(6):
+        a, b = straight[i].annotations, bent[i].annotations
+        before, after = a.lines.segments_px[0], b.lines.segments_px[0]
+        size = np.array(SIZE[::-1])
+        both = np.isfinite(before).all((1, 2)) & np.isfinite(after).all((1, 2))
+        moved += int(both.sum())
+        assert (after[both] >= 0).all() and (after[both] <= size).all()
+        keypoints_px = b.keypoints.points_px[0]
+        middle = size / 2
+        far = np.linalg.norm(a.keypoints.points_px[0] - middle, axis=1)
+        near = np.isfinite(keypoints_px).all(axis=1)
+        assert (np.linalg.norm(keypoints_px - middle, axis=1)[near] <= far[near] + 1e-4).all()
+        assert (bent[i].frames != straight[i].frames).any()
+    assert moved > 10
+
+
+def test_a_lens_bends_the_picture_as_it_bends_points():
+    lens = Lens(-0.12, (320, 180))
+    wide = np.zeros((180 + 2 * lens.margin_px, 320 + 2 * lens.margin_px, 3), np.uint8)
+    for point in ((40.5, 30.5), (160.5, 90.5), (300.5, 160.5), (12.5, 90.5)):
+        x, y = (int(v - 0.5) + lens.margin_px for v in point)
+        wide[:] = 0
+        wide[y - 1 : y + 2, x - 1 : x + 2] = 255
+        bright = lens.bend_picture(wide)[..., 0].astype(float)
+        rows, columns = np.mgrid[:180, :320] + 0.5
+        found = np.array([(columns * bright).sum(), (rows * bright).sum()]) / bright.sum()
+        np.testing.assert_allclose(found, lens.bend_points(np.array(point)), atol=0.1)
+    with pytest.raises(ValueError, match="radial"):
+        Lens(0.2, (320, 180))
 
 
 def test_sequence_moves_smoothly():

@@ -26,6 +26,7 @@ from soccermaster.data.synthetic.scene import Prop, Script
 from soccermaster.data.synthetic.story import (
     Story,
     draw_attack,
+    draw_depth,
     draw_sign,
     draw_word,
     flank_word,
@@ -142,7 +143,8 @@ def act_ball_out_of_play(script: Script, rng: np.random.Generator) -> Story:
     """The ball runs over a touchline; everybody stops and waits while somebody fetches it."""
     side, flank = draw_sign(rng), draw_sign(rng)
     team, tempo = int(rng.integers(2)), draw_word(rng, "quick", "patient")
-    spot = np.array([side * rng.uniform(8, 38), flank * 34.3])
+    depth_m, zone = draw_depth(rng)
+    spot = np.array([side * depth_m, flank * 34.3])
     open_play(
         script, rng, script.start_s, -1.6, target_m=tuple(spot * (0.85, 0.7)), team=team,
         tempo=tempo,
@@ -164,7 +166,7 @@ def act_ball_out_of_play(script: Script, rng: np.random.Generator) -> Story:
     script.ball_at(9.6, spot * (1.04, 1.10), height_m=1.0)
     script.ball_at(15.0, spot * (1.0, 1.02), height_m=1.0)
     script.look((1.0, *(spot * (1, 0.75)), 40), (script.end_s + 3, *(spot * (1, 0.8)), 36))
-    return Story("ball out of play", side_word(side), "", flank_word(flank), tempo)
+    return Story("ball out of play", side_word(side), "", flank_word(flank), tempo, zone=zone)
 
 
 def act_lead_to_corner(script: Script, rng: np.random.Generator) -> Story:

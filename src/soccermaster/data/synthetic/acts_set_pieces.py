@@ -27,6 +27,7 @@ from soccermaster.data.synthetic.scene import Script
 from soccermaster.data.synthetic.story import (
     Story,
     draw_attack,
+    draw_depth,
     draw_sign,
     draw_word,
     flank_word,
@@ -79,7 +80,8 @@ def act_throw_in(script: Script, rng: np.random.Generator) -> Story:
     team, side, flank = int(rng.integers(2)), draw_sign(rng), draw_sign(rng)
     forward = 1 if team == 0 else -1
     outcome = draw_word(rng, "forward", "back")
-    spot = np.array([side * rng.uniform(8, 38), flank * 34.2])
+    depth_m, zone = draw_depth(rng)
+    spot = np.array([side * depth_m, flank * 34.2])
     open_play(script, rng, script.start_s, -12.0, target_m=spot * (1, 0.8), team=1 - team)
     script.ball_at(-11.2, spot * (1, 1.06))
     thrower = nearest(script, team, spot)
@@ -111,7 +113,7 @@ def act_throw_in(script: Script, rng: np.random.Generator) -> Story:
     )  # fmt: skip
     width_m = rng.uniform(24, 28)
     script.look((-9, *(spot * (1, 0.8)), width_m), (0.5, *(spot * (1, 0.77)), width_m))
-    return Story("throw in", side_word(spot[0]), outcome, flank_word(flank))
+    return Story("throw in", side_word(spot[0]), outcome, flank_word(flank), zone=zone)
 
 
 def act_corner(script: Script, rng: np.random.Generator) -> Story:
@@ -161,7 +163,7 @@ def act_corner(script: Script, rng: np.random.Generator) -> Story:
     )  # fmt: skip
     return Story(
         "corner", side_word(side), outcome, flank_word(flank),
-        detail="near post" if post > 0 else "far post",
+        detail="front post" if post > 0 else "back post",
     )  # fmt: skip
 
 

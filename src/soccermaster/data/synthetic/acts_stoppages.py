@@ -23,6 +23,7 @@ from soccermaster.data.synthetic.scene import Prop, Script
 from soccermaster.data.synthetic.story import (
     Story,
     draw_attack,
+    draw_depth,
     draw_sign,
     draw_word,
     flank_word,
@@ -33,29 +34,29 @@ from soccermaster.data.synthetic.story import (
 def act_foul_with_no_card(script: Script, rng: np.random.Generator) -> Story:
     """A foul, a whistle, the victim gets up soon, and play goes on with a quick kick."""
     tempo = draw_word(rng, "quick", "patient")
-    spot, side, flank, victim, _ = _foul_scene(script, rng, -0.2, 2.6)
+    spot, where, victim, _ = _foul_scene(script, rng, -0.2, 2.6)
     restart_s = 4.0 if tempo == "quick" else 8.5
     referee = referee_comes(script, shift(spot, -4, 3), 1.5, 3.5)
     script.pose(referee, 0.2, 3.0, "arm")
     script.look((0.2, *spot, 40), (restart_s, *spot, 40))
     _restart(script, rng, spot, script.people[victim].team, restart_s, tempo)
-    return Story("foul with no card", side_word(side), "", flank_word(flank), tempo)
+    return Story("foul with no card", **where, tempo=tempo)
 
 
 def act_yellow_card(script: Script, rng: np.random.Generator) -> Story:
     """The referee calls the culprit, shows him a yellow card, and play goes on."""
-    spot, side, flank, victim, culprit = _foul_scene(script, rng, -9.5, 5.5)
+    spot, where, victim, culprit = _foul_scene(script, rng, -9.5, 5.5)
     outcome = draw_word(rng, "protest", "accept")
     _called_up(script, rng, spot, culprit, outcome, -5.0, 5.0, 3)
     show_card(script, YELLOW, -1.8, 4.2)
     script.look((-8.5, *spot, 32), (-5.5, *spot, 21), (5.0, *spot, 21), (7.0, *spot, 38))
     _restart(script, rng, spot, script.people[victim].team, 9.5, "normal")
-    return Story("yellow card", side_word(side), outcome, flank_word(flank))
+    return Story("yellow card", **where, outcome=outcome)
 
 
 def act_second_yellow_card(script: Script, rng: np.random.Generator) -> Story:
     """Yellow, then red; the culprit stands alone, and leaves the pitch."""
-    spot, side, flank, _, culprit = _foul_scene(script, rng, -10.0, 5.0)
+    spot, where, _, culprit = _foul_scene(script, rng, -10.0, 5.0)
     outcome, leaves = draw_word(rng, "slowly", "angrily"), draw_sign(rng)
     _called_up(script, rng, spot, culprit, "accept", -6.0, 3.5, 0)
     show_card(script, YELLOW, -5.0, -1.2)
@@ -65,32 +66,34 @@ def act_second_yellow_card(script: Script, rng: np.random.Generator) -> Story:
     walk_off(script, culprit, (spot[0] + 1.0, spot[1] + 1.0), 4.0, _tunnel(leaves))
     if outcome == "angrily":
         script.pose(culprit, 4.0, 10.0, "protest")
-    return Story("second yellow card", side_word(side), outcome, flank_word(flank),
-                 detail=flank_word(leaves))  # fmt: skip
+    return Story("second yellow card", **where, outcome=outcome, detail=flank_word(leaves))
 
 
 def act_red_card(script: Script, rng: np.random.Generator) -> Story:
     """A bad foul, players of both teams run together, a red card at once, and he has to go."""
-    spot, side, flank, victim, culprit = _foul_scene(script, rng, -10.5, 15.0)
+    spot, where, victim, culprit = _foul_scene(script, rng, -10.5, 15.0)
     outcome, leaves = draw_word(rng, "protest", "accept"), draw_sign(rng)
     both = nearby(script, spot, (0, 1), 12, but=(victim, culprit))
-    where = np.add(spot, (2.5, 1.0))
-    crowd_around(script, rng, both, where, -6.5, 4.5, (1.8, 4.2), "protest")
-    referee_comes(script, tuple(where), -5.0, 6.0)
-    script.walk(culprit, (-5.0, *shift(where, 0.6, 0.4)), (3.0, *shift(where, 0.6, 0.4)), ramp_s=2)
+    middle = np.add(spot, (2.5, 1.0))
+    crowd_around(script, rng, both, middle, -6.5, 4.5, (1.8, 4.2), "protest")
+    referee_comes(script, tuple(middle), -5.0, 6.0)
+    script.walk(
+        culprit, (-5.0, *shift(middle, 0.6, 0.4)), (3.0, *shift(middle, 0.6, 0.4)), ramp_s=2
+    )
     show_card(script, RED, -2.5, 4.5)
-    script.look((-9.0, *spot, 34), (-6.5, *where, 23), (3.0, *where, 23))
-    walk_off(script, culprit, tuple(shift(where, 0.6, 0.4)), 4.0, _tunnel(leaves))
+    script.look((-9.0, *spot, 34), (-6.5, *middle, 23), (3.0, *middle, 23))
+    walk_off(script, culprit, tuple(shift(middle, 0.6, 0.4)), 4.0, _tunnel(leaves))
     if outcome == "protest":
         mates = nearby(script, spot, [script.people[culprit].team], 4, but=(culprit,))
-        crowd_around(script, rng, mates, where, 5.5, 13.0, (1.5, 3.0), "protest")
-    return Story("red card", side_word(side), outcome, flank_word(flank), detail=flank_word(leaves))
+        crowd_around(script, rng, mates, middle, 5.5, 13.0, (1.5, 3.0), "protest")
+    return Story("red card", **where, outcome=outcome, detail=flank_word(leaves))
 
 
 def act_injury(script: Script, rng: np.random.Generator) -> Story:
     """A player stays down, play stops and physios run to him; he is carried off or gets up."""
     outcome = draw_word(rng, "carried", "continues")
-    spot, side, flank, victim, _ = _foul_scene(script, rng, -6.0, 30.0, slide=False)
+    spot, where, victim, _ = _foul_scene(script, rng, -6.0, 30.0, slide=False)
+    flank = int(np.sign(spot[1]))
     out = (float(spot[0] + rng.uniform(-10, 10)), flank * 35.5)
     script.ball_at(-3.0, out)
     script.stop_play(-5.8, script.end_s + 5)
@@ -117,7 +120,7 @@ def act_injury(script: Script, rng: np.random.Generator) -> Story:
         script.poses.pop()  # he gets up after all
         script.pose(victim, -6.0, 8.0, "lie")
         script.look((-5, *spot, 32), (-2, *spot, 22), (10, *spot, 21), (15, *spot, 36))
-    return Story("injury", side_word(side), outcome, flank_word(flank))
+    return Story("injury", **where, outcome=outcome)
 
 
 def act_var(script: Script, rng: np.random.Generator) -> Story:
@@ -251,10 +254,11 @@ def act_end_of_half_game(script: Script, rng: np.random.Generator) -> Story:
 
 def _foul_scene(
     script: Script, rng: np.random.Generator, time_s: float, down_s: float, slide: bool = True
-) -> tuple[tuple[float, float], int, int, int, int]:
-    """Play up to a foul somewhere; returns where, its side and flank, victim and culprit."""
+) -> tuple[tuple[float, float], dict[str, str], int, int]:
+    """Play up to a foul; returns the place, its words for a story, the victim and the culprit."""
     side, flank, team = draw_sign(rng), draw_sign(rng), int(rng.integers(2))
-    spot = (side * rng.uniform(8, 32), flank * rng.uniform(8, 24))
+    depth_m, zone = draw_depth(rng)
+    spot = (side * depth_m, flank * rng.uniform(8, 24))
     if time_s - script.start_s > 8:
         victim = attack(script, rng, side, team, spot, time_s - 0.1, "patient")
     else:
@@ -270,7 +274,8 @@ def _foul_scene(
     if slide:
         script.ball_at(time_s + 1.2, shift(np.array(spot), 2.2, 1.0))
         script.stop_play(time_s, time_s + 8.0)
-    return spot, side, flank, victim, culprit
+    where = {"side": side_word(side), "flank": flank_word(flank), "zone": zone}
+    return spot, where, victim, culprit
 
 
 def _called_up(

@@ -33,14 +33,14 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "{cleared}. {clearance_end}",
     ),
     "second yellow card": (
-        "A second yellow card for [PLAYER] ([TEAM]) in the {side} half on the {flank} side! "
+        "A second yellow card for [PLAYER] ([TEAM]) {depth} the {side} half on the {flank} side! "
         "{sent_off}",
-        "[PLAYER] sees yellow and then red after a foul on the {flank} side of the {side} half. "
-        "{sent_off}",
+        "[PLAYER] sees yellow and then red after a foul {depth} the {side} half on the "
+        "{flank} side. {sent_off}",
     ),
     "injury": (
-        "[PLAYER] ([TEAM]) {hurt} in the {side} half on the {flank} side. {injury_end}",
-        "Play is stopped because [PLAYER] {hurt} on the {flank} side of the {side} half. "
+        "[PLAYER] ([TEAM]) {hurt} {depth} the {side} half on the {flank} side. {injury_end}",
+        "Play is stopped because [PLAYER] {hurt} on the {flank} side, {depth} the {side} half. "
         "{injury_end}",
     ),
     "ball possession": (
@@ -48,8 +48,8 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "[TEAM] {keep} on the {flank} side of the {side} half {possession}.",
     ),
     "throw in": (
-        "{scorer} takes the throw-in in the {side} half on the {flank} touchline {throw_end}.",
-        "Throw-in for [TEAM] in the {side} half. [PLAYER] throws from the {flank} touchline "
+        "{scorer} takes the throw-in {depth} the {side} half on the {flank} touchline {throw_end}.",
+        "Throw-in for [TEAM] {depth} the {side} half. [PLAYER] throws from the {flank} touchline "
         "{throw_end}.",
     ),
     "show added time": (
@@ -75,9 +75,9 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "{Build}, the goalkeeper {saves} after a {shot} {reach} by {scorer} at the {side} goal.",
     ),
     "red card": (
-        "A straight red card for [PLAYER] ([TEAM]) in the {side} half on the {flank} side! "
+        "A straight red card for [PLAYER] ([TEAM]) {depth} the {side} half on the {flank} side! "
         "{sent_off} {red_end}",
-        "Trouble on the {flank} side of the {side} half, and [REFEREE] shows [PLAYER] the red "
+        "Trouble on the {flank} side {depth} the {side} half, and [REFEREE] shows [PLAYER] the red "
         "card. {sent_off} {red_end}",
     ),
     "lead to corner": (
@@ -85,8 +85,8 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "Corner for [TEAM] from the {flank} side at the {side} end, {move}: [PLAYER] {corner_won}.",
     ),
     "ball out of play": (
-        "The ball goes out over the {flank} touchline in the {side} half {play} by [TEAM].",
-        "{Play} by [TEAM], the ball runs out of play on the {flank} side of the {side} half.",
+        "The ball goes out over the {flank} touchline {depth} the {side} half {play} by [TEAM].",
+        "{Play} by [TEAM], the ball runs out of play on the {flank} side {depth} the {side} half.",
     ),
     "off side": (
         "Offside! The flag is up on the {flank} touchline, [PLAYER] ([TEAM]) was too early at the "
@@ -100,14 +100,16 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "{cheer}",
     ),
     "penalty": (
-        "{scorer} {steps} the penalty at the {side} end, aims at the {detail} post {penalty_end}",
-        "Penalty to [TEAM] on the {side}! [PLAYER] runs up, goes for the {detail} post "
+        "{scorer} {steps} the penalty at the {side} end, aims at the {detail} side {penalty_end}",
+        "Penalty to [TEAM] on the {side}! [PLAYER] runs up, goes for the {detail} side "
         "{penalty_end}",
     ),
     "yellow card": (
-        "Yellow card for [PLAYER] ([TEAM]) after a foul in the {side} half on the {flank} side. "
+        "Yellow card for [PLAYER] ([TEAM]) after a foul {depth} the {side} half on the "
+        "{flank} side. "
         "{yellow_end}",
-        "[REFEREE] books [PLAYER] ([TEAM]) on the {flank} side of the {side} half. {yellow_end}",
+        "[REFEREE] books [PLAYER] ([TEAM]) on the {flank} side {depth} the {side} half. "
+        "{yellow_end}",
     ),
     "foul lead to penalty": (
         "[PLAYER] is brought down in the {side} box on the {flank} side {move}, penalty for "
@@ -127,9 +129,10 @@ _SENTENCES: dict[str, tuple[str, ...]] = {
         "{free_kick_end}",
     ),
     "foul with no card": (
-        "[PLAYER] ([TEAM]) commits a foul in the {side} half on the {flank} side. No card. "
+        "[PLAYER] ([TEAM]) commits a foul {depth} the {side} half on the {flank} side. No card. "
         "{foul_end}",
-        "A foul on [PLAYER] on the {flank} side of the {side} half, no card for it. {foul_end}",
+        "A foul on [PLAYER] on the {flank} side {depth} the {side} half, no card for it. "
+        "{foul_end}",
     ),
     "own goal": (
         "Own goal! A cross from the {flank} side {move}, and [PLAYER] ([TEAM]) puts it into the "
@@ -159,6 +162,8 @@ _RULES: dict[str, tuple[str, ...]] = {
     "move:patient": ("after a patient move", "after slow passing"),
     "play:quick": ("after some quick passes", "after fast passing"),
     "play:patient": ("after some slow passes", "after patient passing"),
+    "depth:halfway": ("close to the halfway line in", "near the halfway line in"),
+    "depth:deep": ("deep in", "far up in"),
     "pace:quick": ("at a quick pace", "with fast passing"),
     "pace:patient": ("at a slow pace", "with patient passing"),
     "possession:quick": ("with quick passes", "with fast one-touch play"),
@@ -232,7 +237,15 @@ def comment(story: Story, rng: np.random.Generator) -> str:
         raise KeyError(f"no sentences for the event {story.event!r}. Add some to _SENTENCES.")
     text = _pick(_SENTENCES[story.event], rng)
     words = {"side": story.side, "flank": story.flank, "detail": story.detail}
-    tags = (story.outcome, story.tempo, story.body, story.detail, story.flank, story.distance)
+    tags = (
+        story.outcome,
+        story.tempo,
+        story.body,
+        story.detail,
+        story.flank,
+        story.distance,
+        story.zone,
+    )
 
     def expand(match: re.Match[str]) -> str:
         name = match[1]

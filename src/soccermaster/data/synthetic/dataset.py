@@ -32,6 +32,7 @@ class SyntheticSpatial(ClipDataset):
         image_size: (H, W) in pixels.
         seed: another seed gives another world; one for all splits, or one per split.
         event_share: share of the clips that show a moment of an acted event.
+        distortion: the most that a lens bends the picture, see `lens.Lens`; 0 is never.
     """
 
     name = "synthetic_spatial"
@@ -46,11 +47,13 @@ class SyntheticSpatial(ClipDataset):
         image_size: tuple[int, int] = (360, 640),
         seed: Mapping[str, int] | int = 0,
         event_share: float = 0.4,
+        distortion: float = 0.0,
     ) -> None:
         self.split, self._length = _check_split(split, num_clips)
         self.num_frames = _of_split(num_frames, split, "num_frames")
         self.fps, self.image_size = fps, image_size
         self.seed, self.event_share = _of_split(seed, split, "seed"), event_share
+        self.distortion = distortion
 
     def __len__(self) -> int:
         return self._length
@@ -70,7 +73,7 @@ class SyntheticSpatial(ClipDataset):
         middle_s = rng.uniform(-12, 12)
         event = str(rng.choice(list(ACTS))) if rng.random() < self.event_share else None
         times_s = middle_s + (np.arange(self.num_frames) - (self.num_frames - 1) / 2) / self.fps
-        return stage(rng, times_s, self.image_size, event)
+        return stage(rng, times_s, self.image_size, event, distortion=self.distortion)
 
 
 class SyntheticSemantic(ClipDataset):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from soccermaster.data.synthetic.people import GOALKEEPER, OTHER, PLAYER, REFEREE
-from soccermaster.data.synthetic.scene import POSES, Script, Walk
+from soccermaster.data.synthetic.scene import POSES, Recording, Script, Walk
 
 BALL_RADIUS_M = 0.11
 _RAMP_MPS = 3.5
@@ -74,6 +74,8 @@ def move(script: Script, times_s: Float[np.ndarray, " T"], seed: int) -> Motion:
 
 def ball_positions(script: Script, times_s: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3"]:
     """The centre of the ball; it slows down on its way and rests before and after the script."""
+    if script.recording is not None:
+        return _recorded_ball(script.recording, times_s)
     keys = np.array([(k.time_s, k.x_m, k.y_m, k.height_m, k.arc_m) for k in script.ball])
     if len(keys) == 1:
         keys = np.concatenate([keys, (*keys, 1.0, 0, 0, 0, 0)])
@@ -84,6 +86,14 @@ def ball_positions(script: Script, times_s: Float[np.ndarray, "*n"]) -> Float[np
     xy = start[..., 1:3] + (end[..., 1:3] - start[..., 1:3]) * eased
     height = start[..., 3] + (end[..., 3] - start[..., 3]) * u + 4 * end[..., 4] * u * (1 - u)
     return np.concatenate([xy, -(height + BALL_RADIUS_M)[..., None]], axis=-1)
+
+
+def _recorded_ball(recording: Recording, times_s: np.ndarray) -> np.ndarray:
+    x, y, height = (
+        np.interp(times_s, recording.times_s, values)
+        for values in (*recording.ball_m.T, recording.ball_height_m)
+    )
+    return np.stack([x, y, -(height + BALL_RADIUS_M)], axis=-1)
 
 
 def formation(script: Script, ball_xy_m: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n P 2"]:
@@ -114,6 +124,14 @@ def _positions(script: Script, times_s: np.ndarray, seed: int) -> np.ndarray:
     lags_s = np.array([-5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 0.6])
     ball = ball_positions(script, times_s[:, None] + lags_s)[..., :2]  # (T, lags, 2)
     positions = formation(script, ball.mean(axis=1)) + _sway(script, times_s, seed)
+    if script.recording is not None:
+        recording = script.recording
+        for place in range(recording.positions_m.shape[1]):
+            for axis in range(2):
+                positions[:, place, axis] = np.interp(
+                    times_s, recording.times_s, recording.positions_m[:, place, axis]
+                )
+        return positions
     positions += _press(script, times_s, positions, ball[:, 3:6].mean(axis=1))
     for walk in script.walks:
         positions[:, walk.person] = _follow(walk, times_s, positions[:, walk.person])

@@ -87,6 +87,23 @@ class RoleChange:
     role: int
 
 
+@dataclass(frozen=True)
+class Recording:
+    """Positions that were measured in a real match; they replace what a script says.
+
+    Attributes:
+        times_s: of each sample.
+        positions_m: of the first people of the script.
+        ball_m: on the ground below the ball.
+        ball_height_m: above the ground.
+    """
+
+    times_s: np.ndarray  # (N,)
+    positions_m: np.ndarray  # (N, people, 2)
+    ball_m: np.ndarray  # (N, 2)
+    ball_height_m: np.ndarray  # (N,)
+
+
 @dataclass
 class Script:
     """What happens in a stretch of a match; times are in seconds, 0 is the middle of an event.
@@ -107,6 +124,7 @@ class Script:
         scores: (time_s, team): when a goal counts, for the score in the picture.
         added: (time_s, minutes): when added time appears beside the clock.
         clock_s: match time at 0; None if anything goes.
+        recording: of a real match, instead of what is written here.
     """
 
     people: list[Person]
@@ -124,6 +142,7 @@ class Script:
     scores: list[tuple[float, int]] = field(default_factory=list)
     added: list[tuple[float, int]] = field(default_factory=list)
     clock_s: float | None = None
+    recording: Recording | None = None
     _traits: tuple[np.ndarray, np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
     def ball_at(

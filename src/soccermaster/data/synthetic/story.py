@@ -23,16 +23,18 @@ class Story:
         body: "foot" or "header".
         detail: a second outcome; a word that depends on the event.
         distance: "close" or "long", of a shot.
+        zone: "halfway" (close to that line) or "deep" in the half.
     """
 
     event: str
     side: str
-    outcome: str
+    outcome: str = ""
     flank: str = ""
     tempo: str = ""
     body: str = ""
     detail: str = ""
     distance: str = ""
+    zone: str = ""
 
 
 Act = Callable[[Script, np.random.Generator], Story]
@@ -52,6 +54,13 @@ def draw_sign(rng: np.random.Generator) -> int:
 def draw_word(rng: np.random.Generator, *words: str) -> str:
     """One of some words."""
     return words[int(rng.integers(len(words)))]
+
+
+def draw_depth(rng: np.random.Generator) -> tuple[float, str]:
+    """A distance from the halfway line in metres, and the word for the zone."""
+    if rng.random() < 0.5:
+        return float(rng.uniform(6, 15)), "halfway"
+    return float(rng.uniform(25, 36)), "deep"
 
 
 def side_word(x_m: float) -> str:

@@ -6,16 +6,18 @@ stages it without drawing it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
-from soccermaster.data.synthetic.camera_work import draw_operator, film
+from soccermaster.data.synthetic.camera_work import Operator, draw_operator, film
 from soccermaster.data.synthetic.commentary import comment
 from soccermaster.data.synthetic.events import Story, act
 from soccermaster.data.synthetic.figure import Figures, number_height_px, place_figures
 from soccermaster.data.synthetic.graphics import ScoreBox, draw_score_box, lay_over
+from soccermaster.data.synthetic.lens import Lens
 from soccermaster.data.synthetic.look import Look, draw_look
 from soccermaster.data.synthetic.motion import Motion, move
 from soccermaster.data.synthetic.people import BALL, OTHER, Person, draw_people
@@ -35,6 +37,16 @@ BALL_TRACK_ID = 0
 
 
 @dataclass(frozen=True)
+class Match:
+    """What stays the same from scene to scene of a match."""
+
+    people: tuple[Person, ...]
+    operator: Operator
+    look: Look
+    score_box: ScoreBox
+
+
+@dataclass(frozen=True)
 class Take:
     """Everything that a clip shows, before it is drawn.
 
@@ -49,6 +61,7 @@ class Take:
         noise_seeds: of each frame.
         story: what can be told; None in open play.
         text: comment; None in open play.
+        lens: bends the picture and the labels; None is a perfect one.
     """
 
     script: Script
@@ -61,6 +74,7 @@ class Take:
     noise_seeds: np.ndarray
     story: Story | None = None
     text: str | None = None
+    lens: Lens | None = None
 
 
 def stage(
@@ -68,85 +82,99 @@ def stage(
     times_s: Float[np.ndarray, " T"],
     image_size: tuple[int, int],
     event: str | None = None,
+    match: Match | None = None,
+    distortion: float = 0.0,
 ) -> Take:
-    """Stage a scene and film it.
+    """Stage a scene and film it with the main camera.
 
     Args:
         rng: everything follows from it.
         times_s: of the frames; an event happens at 0.
         image_size: (H, W) in pixels.
         event: class to act; None is open play.
+        match: the teams and the stadium; another one for each scene if None.
+        distortion: the most that a lens bends the picture, as `-Lens.k`; 0 is never.
     """
-    height, width = image_size
     start_s, end_s = times_s[0] - 5.0, times_s[-1] + 3.0  # room for what leads up to the frames
     if event is not None:
         start_s, end_s = min(-16.0, start_s), max(16.0, end_s)
-    script = Script(draw_people(rng), float(start_s), float(end_s))
+    people = draw_people(rng) if match is None else list(match.people)
+    script = Script(people, float(start_s), float(end_s))
     story: Story | None = None
     if event is None:
         open_play(script, rng, script.start_s, script.end_s)
     else:
         story = act(event, script, rng)
-    operator, look = draw_operator(rng), draw_look(rng)
+    return film_script(rng, script, times_s, image_size, story, match, distortion)
+
+
+def film_script(
+    rng: np.random.Generator,
+    script: Script,
+    times_s: Float[np.ndarray, " T"],
+    image_size: tuple[int, int],
+    story: Story | None = None,
+    match: Match | None = None,
+    distortion: float = 0.0,
+) -> Take:
+    """Choose stadium and camera for a script, and film it; arguments as those of `stage`."""
+    height, width = image_size
+    operator = draw_operator(rng) if match is None else match.operator
+    look = draw_look(rng) if match is None else match.look
     text = comment(story, rng) if story else None
     motion = move(script, times_s, seed=int(rng.integers(2**31)))
     both_s = np.concatenate([times_s, times_s + look.exposure_s])
     filmed = film(operator, script, both_s, (width, height))
-    cameras = filmed[: len(times_s)]
-    blur_px = _blur(cameras, filmed[len(times_s) :])
-    shirts = tuple(script.people[script.keeper(team) + 1].kit.shirt for team in (0, 1))
-    score_box = draw_score_box(rng, shirts, look.graphics, script.clock_s)
+    cameras, blur_px = filmed[: len(times_s)], picture_motion(filmed)
+    if match is None:
+        shirts = tuple(script.people[script.team(team)[0]].kit.shirt for team in (0, 1))
+        score_box = draw_score_box(rng, shirts, look.graphics, script.clock_s)
+    else:
+        score_box = match.score_box
     noise_seeds = rng.integers(2**31, size=len(times_s))
+    lens = Lens(-float(rng.uniform(0, distortion)), (width, height)) if distortion else None
     return Take(
-        script, times_s, motion, cameras, look, blur_px, score_box, noise_seeds, story, text
+        script, times_s, motion, cameras, look, blur_px, score_box, noise_seeds, story, text, lens
     )
+
+
+def picture_motion(filmed: Camera) -> Float[np.ndarray, "T 2"]:
+    """How far the middle of the picture moves while a frame is exposed, in pixels.
+
+    Args:
+        filmed: T cameras at the start of the exposures, then T at their ends.
+    """
+    half = len(filmed.position_m) // 2
+    before, after = filmed[:half], filmed[half:]
+    middle_px = np.array(before.image_size, np.float64) / 2
+    rays = np.swapaxes(before.R, -1, -2) @ np.array([0.0, 0.0, 100.0])
+    moved_px, _ = after.project((before.position_m + rays)[:, None])
+    return moved_px[:, 0] - middle_px
 
 
 def draw(take: Take, clip_id: str, source: str) -> Clip:
     """Draw the frames of a take, with all annotations."""
-    script, cameras, motion, times_s = take.script, take.cameras, take.motion, take.times_s
+    cameras, times_s, lens = take.cameras, take.times_s, take.lens
     width, height = cameras.image_size
-    renderer = Renderer((width, height), take.look, PITCH)
+    points_px = visible_keypoints(cameras, PITCH)
+    if lens is None:
+        segments_px = visible_segments(cameras, PITCH)
+    else:
+        points_px, segments_px = lens.bend_points(points_px), lens.visible_segments(cameras, PITCH)
     frames = np.empty((len(times_s), height, width, 3), np.uint8)
     rows = []
-    for t, time_s in enumerate(times_s.tolist()):
-        camera = cameras[t]
-        figures = place_figures(
-            script.people,
-            motion.positions_m[t],
-            motion.headings_rad[t],
-            motion.speeds_mps[t],
-            motion.stride_rad[t],
-            motion.fallen[t],
-            motion.gestures[t],
-            camera,
-        )
-        props = [p for p in script.props if p.start_s <= time_s < p.end_s]
-        image = renderer.render(
-            camera,
-            script.people,
-            figures,
-            motion.ball_m[t],
-            int(take.noise_seeds[t]),
-            props,
-            motion.ball_m[t] + motion.ball_velocity_mps[t] * take.look.exposure_s,
-            tuple(take.blur_px[t].tolist()),
-        )
-        goals = tuple(sum(s <= time_s and k == team for s, k in script.scores) for team in (0, 1))
-        added = next((n for s, n in script.added if s <= time_s), None)
-        lay_over(image, take.score_box, time_s, goals, added)
-        frames[t] = compress(image, take.look.jpeg_quality)
-        roles = script.roles_at(time_s)
-        rows.append(_annotate_frame(t, script.people, roles, figures, motion, camera))
+    for t, (image, figures) in enumerate(draw_frames(take)):
+        frames[t] = image
+        rows.append(_annotate_frame(t, take, figures))
     fields = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     annotations = Annotations(
         athletes=Athletes(**fields),
         keypoints=Keypoints(
-            visible_keypoints(cameras, PITCH).astype(np.float32),
+            points_px.astype(np.float32),
             np.ones((len(times_s), len(PITCH.keypoints_m)), bool),
         ),
         lines=Lines(
-            visible_segments(cameras, PITCH).astype(np.float32),
+            segments_px.astype(np.float32),
             np.ones((len(times_s), len(PITCH.line_ends_m)), bool),
         ),
         cameras=Cameras(cameras.K, cameras.R, cameras.position_m),
@@ -156,28 +184,56 @@ def draw(take: Take, clip_id: str, source: str) -> Clip:
     return Clip(frames, times_s - times_s[0], annotations, clip_id, source)
 
 
-def _blur(before: Camera, after: Camera) -> np.ndarray:
-    """How far the middle of the picture moves from one camera to another (T, 2), in pixels."""
-    middle_px = np.array([before.image_size], np.float64) / 2
-    rays = np.swapaxes(before.R, -1, -2) @ np.array([0.0, 0.0, 100.0])
-    moved_px, _ = after.project(before.position_m[:, None] + rays[:, None])
-    return moved_px[:, 0] - middle_px
+def draw_frames(take: Take) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Figures]]:
+    """Draw the frames of a take one by one, with the people as a perfect lens shows them."""
+    script, motion, look, lens = take.script, take.motion, take.look, take.lens
+    cameras = take.cameras if lens is None else lens.wide(take.cameras)
+    renderer = Renderer(cameras.image_size, look, PITCH)
+    for t, time_s in enumerate(take.times_s.tolist()):
+        figures = _place(take, t, cameras[t])
+        image = renderer.render(
+            cameras[t],
+            script.people,
+            figures,
+            motion.ball_m[t],
+            int(take.noise_seeds[t]),
+            [p for p in script.props if p.start_s <= time_s < p.end_s],
+            motion.ball_m[t] + motion.ball_velocity_mps[t] * look.exposure_s,
+            tuple(take.blur_px[t].tolist()),
+        )
+        if lens is not None:
+            image, figures = lens.bend_picture(image), _place(take, t, take.cameras[t])
+        goals = tuple(sum(s <= time_s and k == team for s, k in script.scores) for team in (0, 1))
+        added = next((n for s, n in script.added if s <= time_s), None)
+        lay_over(image, take.score_box, time_s, goals, added)
+        yield compress(image, look.jpeg_quality), figures
 
 
-def _annotate_frame(
-    t: int,
-    people: list[Person],
-    roles: np.ndarray,
-    figures: Figures,
-    motion: Motion,
-    camera: Camera,
-) -> dict[str, np.ndarray]:
+def _place(take: Take, t: int, camera: Camera) -> Figures:
+    motion = take.motion
+    return place_figures(
+        take.script.people,
+        motion.positions_m[t],
+        motion.headings_rad[t],
+        motion.speeds_mps[t],
+        motion.stride_rad[t],
+        motion.fallen[t],
+        motion.gestures[t],
+        camera,
+    )
+
+
+def _annotate_frame(t: int, take: Take, figures: Figures) -> dict[str, np.ndarray]:
     """The rows of `Athletes` for one frame: people, then the ball."""
+    camera, motion, people = take.cameras[t], take.motion, take.script.people
+    roles = take.script.roles_at(float(take.times_s[t]))
     ball_px, ball_depth_m = camera.project(motion.ball_m[t])
     radius_px = ball_radius_px(camera, max(float(ball_depth_m), 1e-3))
     boxes = np.concatenate(
         [figures.boxes_xyxy_px, np.concatenate([ball_px - radius_px, ball_px + radius_px])[None]]
     )
+    if take.lens is not None:
+        boxes = take.lens.bend_boxes(boxes)
     size = np.array(camera.image_size * 2, np.float64)
     clipped = np.clip(boxes, 0, size)
     with np.errstate(invalid="ignore"):

@@ -11,18 +11,22 @@ import json
 import math
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from soccermaster.data.datasets.game_state_file import LABELS_FILE
 from soccermaster.data.datasets.match_clips import clip_list_path, video_folder
 from soccermaster.data.synthetic.dataset import render_sequence
 from soccermaster.data.synthetic.events import ACTS
+from soccermaster.data.synthetic.files import (
+    derived_seed,
+    refuse_existing,
+    write_image,
+    write_json,
+)
 from soccermaster.data.video import VideoWriter
 from soccermaster.geometry import Camera, Pitch, visible_polylines
 from soccermaster.structures import Athletes, Clip
@@ -75,10 +79,10 @@ def write_gsr(
     """
     folder = Path(output) / "SoccerNetGS" / split
     folders = [folder / f"SNGS-{clip_id}" for clip_id in clip_ids]
-    _refuse_existing(folders, overwrite)
+    refuse_existing(folders, overwrite)
     for clip_id in progress(clip_ids):
         clip = render_sequence(
-            _derived_seed(seed, "gsr", split, clip_id), num_frames, fps, image_size
+            derived_seed(seed, "gsr", split, clip_id), num_frames, fps, image_size
         )
         write_gsr_sequence(folder / f"SNGS-{clip_id}", clip, split, fps)
     return folders
@@ -98,7 +102,7 @@ def write_gsr_sequence(folder: Path | str, clip: Clip, split: str, fps: int) -> 
     try:
         (partial / "img1").mkdir(parents=True)
         for number, frame in enumerate(clip.frames, start=1):
-            _write_image(partial / f"img1/{number:06d}.jpg", frame)
+            write_image(partial / f"img1/{number:06d}.jpg", frame)
         labels = _gsr_labels(clip, folder.name, split, fps)
         (partial / LABELS_FILE).write_text(json.dumps(labels), encoding="utf-8")
         if folder.exists():
@@ -160,11 +164,11 @@ def write_match_clips(
     """
     output, events = Path(output), tuple(events or ACTS)
     list_path = clip_list_path(output, source, split)
-    _refuse_existing([list_path], overwrite)
+    refuse_existing([list_path], overwrite)
     videos = video_folder(output, source, split)
     records = []
     for index in progress(range(count)):
-        rng = np.random.default_rng(_derived_seed(seed, source, split, str(index)))
+        rng = np.random.default_rng(derived_seed(seed, source, split, str(index)))
         clip = render_sequence(
             int(rng.integers(2**31)),
             round(duration_s * fps),
@@ -172,41 +176,42 @@ def write_match_clips(
             image_size,
             event=events[index % len(events)],
         )
-        name, teams = _match_video(index, split)
-        with VideoWriter(videos / name, fps, image_size, crf=26) as writer:
-            for frame in clip.frames:
-                writer.write(frame)
-        record = {"video": name, "caption": clip.annotations.event}
-        if source != "SoccerNet-v2":
-            record["comments_text"] = _with_names(clip.annotations.text or "", teams, rng)
-            record["comments_text_anonymized"] = clip.annotations.text or ""
-        records.append(record)
-    list_path.parent.mkdir(parents=True, exist_ok=True)
-    partial = list_path.with_name(f".{list_path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
-    partial.replace(list_path)
+        records.append(write_match_clip(videos, source, split, index, clip, fps, rng))
+    write_json(list_path, records)
     return list_path
 
 
-def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    existing = [path for path in paths if path.exists()]
-    if existing and not overwrite:
-        raise FileExistsError(
-            f"{existing[0]}: expected nothing there, got {len(existing)} of the results already. "
-            "Pass overwrite=True, or name another folder."
-        )
+def write_match_clip(
+    videos: Path,
+    source: str,
+    split: str,
+    index: int,
+    clip: Clip,
+    fps: float,
+    rng: np.random.Generator,
+    crf: int = 26,
+) -> dict[str, str]:
+    """Writes the video of an event clip; returns its record in a clip list.
 
-
-def _derived_seed(seed: int, *names: str) -> int:
-    """A seed of its own for each sequence, the same in every run."""
-    return int(
-        np.random.SeedSequence([seed, zlib.crc32("/".join(names).encode())]).generate_state(1)[0]
-    )
-
-
-def _write_image(path: Path, frame: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]):
-        raise OSError(f"{path}: expected to write a picture there, but could not. Check the disk.")
+    Args:
+        videos: folder that the names in the list belong to.
+        source: a source of `MatchClips`; "SoccerNet-v2" has no comments.
+        split: "train", "valid" or "test".
+        index: of the clip in the list.
+        clip: with event and text.
+        fps: frames per second.
+        rng: of the names in the comment.
+        crf: quality of the video, 0 (lossless) to 51.
+    """
+    name, teams = _match_video(index, split)
+    with VideoWriter(videos / name, fps, clip.frames.shape[1:3], crf=crf) as writer:
+        for frame in clip.frames:
+            writer.write(frame)
+    record = {"video": name, "caption": clip.annotations.event or ""}
+    if source != "SoccerNet-v2":
+        record["comments_text"] = _with_names(clip.annotations.text or "", teams, rng)
+        record["comments_text_anonymized"] = clip.annotations.text or ""
+    return record
 
 
 def _gsr_labels(clip: Clip, name: str, split: str, fps: int) -> dict[str, Any]:
