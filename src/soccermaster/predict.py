@@ -110,6 +110,11 @@ class Predictor:
         self.clip_tasks = [name for name, read in reads.items() if "frames" in read]
         self._text_vectors: Tensor | None = None
 
+    @property
+    def pitch_threshold(self) -> float:
+        """Score above which the pitch heads call a keypoint or line present."""
+        return max((getattr(t, "threshold", 0.0) for t in self.model.tasks.values()), default=0.0)
+
     def image_size(self, task: str) -> tuple[int, int]:
         """(H, W) that a task was trained at; that of the encoder when it is not recorded."""
         sizes = (self.model.config or {}).get("input_sizes", {})

@@ -51,7 +51,7 @@ def write_predictions(
     input_path: Path | str,
     output: Path | str,
     athlete_threshold: float = 0.3,
-    pitch_threshold: float = 0.1,
+    pitch_threshold: float | None = None,
     fps: float = 25.0,
 ) -> PredictionFiles:
     """Predict a video, a folder of pictures or a picture, frame by frame, in bounded memory.
@@ -64,12 +64,14 @@ def write_predictions(
         input_path: what to look at.
         output: folder, made if necessary.
         athlete_threshold: least score of a person to be written and drawn.
-        pitch_threshold: likewise for keypoints and lines.
+        pitch_threshold: likewise for keypoints and lines; None takes that of the heads.
         fps: of a folder of pictures.
 
     Raises:
         VideoError: the input cannot be read.
     """
+    if pitch_threshold is None:
+        pitch_threshold = predictor.pitch_threshold
     source = open_source(input_path, fps)
     output = Path(output)
     (output / PICTURE_NAME).unlink(missing_ok=True)  # of an earlier prediction

@@ -40,6 +40,8 @@ class PitchKeypoints(Task):
         loss: "mse" averages the squared error over pixels and decidable channels (the paper, with
             the pixel normalisation that the release lacks); "focal" is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
+        threshold: a point is present when its score is above it; 0.1 in the paper, where the loss is
+            "mse".
         term_weights: of the loss terms (`heatmap`).
         lr: learning rate of the head.
 
@@ -55,12 +57,14 @@ class PitchKeypoints(Task):
         channels: Sequence[int] = (192, 96, 48),
         loss: Literal["mse", "focal"] = "mse",
         sigma: float = 2.0,
+        threshold: float = 0.1,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
     ) -> None:
         super().__init__(term_weights, lr)
         self.criterion = heatmap_loss(loss)
         self.sigma = sigma
+        self.threshold = threshold
         self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, channels)
         if loss == "focal":
             # start from "almost everything is background", or the background drowns the points
@@ -97,7 +101,7 @@ class PitchKeypoints(Task):
 
     def make_metrics(self) -> KeypointsMetrics:
         """F1 within 5 px of a 512 x 512 frame."""
-        return KeypointsMetrics()
+        return KeypointsMetrics(self.threshold)
 
 
 def make_targets(

@@ -41,6 +41,8 @@ class PitchLines(Task):
             is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
         min_distance: between the two ends of a line, in heatmap cells.
+        threshold: a line is present when its score is above it; 0.1 in the paper, where the loss is
+            "mse".
         term_weights: of the loss terms (`heatmap`).
         lr: learning rate of the head.
 
@@ -58,12 +60,14 @@ class PitchLines(Task):
         loss: Literal["mse", "focal"] = "mse",
         sigma: float = 2.0,
         min_distance: int = 10,
+        threshold: float = 0.1,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
     ) -> None:
         super().__init__(term_weights, lr)
         self.criterion = heatmap_loss(loss)
         self.sigma = sigma
+        self.threshold = threshold
         self.min_distance = min_distance
         self.upsample = PixelShuffleUpsampler(embed_dim, len(LINES) + 1, channels)
         if loss == "focal":
@@ -95,7 +99,7 @@ class PitchLines(Task):
 
     def make_metrics(self) -> LinesMetrics:
         """F1 with both ends within 5 px of a 512 x 512 frame."""
-        return LinesMetrics()
+        return LinesMetrics(self.threshold)
 
 
 def make_targets(
