@@ -40,8 +40,7 @@ class PitchKeypoints(Task):
         loss: "mse" averages the squared error over pixels and decidable channels (the paper, with
             the pixel normalisation that the release lacks); "focal" is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
-        threshold: a point is present when its score is above it; 0.1 in the paper, where the loss is
-            "mse".
+        threshold: a point is present when its score is above it; 0.1 in the paper, with loss "mse".
         term_weights: of the loss terms (`heatmap`).
         lr: learning rate of the head.
 

@@ -41,8 +41,7 @@ class PitchLines(Task):
             is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
         min_distance: between the two ends of a line, in heatmap cells.
-        threshold: a line is present when its score is above it; 0.1 in the paper, where the loss is
-            "mse".
+        threshold: a line is present when its score is above it; 0.1 in the paper, with loss "mse".
         term_weights: of the loss terms (`heatmap`).
         lr: learning rate of the head.
 
