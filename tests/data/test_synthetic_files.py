@@ -63,7 +63,9 @@ def test_calibration_is_not_overwritten(calibration):
 
 
 def test_a_fresh_benchmark_is_read_by_the_ordinary_readers(tmp_path):
-    write_benchmark(tmp_path, seed=5, spatial=2, semantic=5, semantic_size=(48, 80))
+    write_benchmark(
+        tmp_path, seed=5, spatial=2, semantic=5, spatial_size=(144, 256), semantic_size=(48, 80)
+    )
     sequence = SoccerNetGSR(tmp_path, "test", num_frames=4)[0]
     assert sequence.frames.shape == (4, 144, 256, 3)
     athletes = sequence.annotations.athletes

@@ -43,7 +43,7 @@ def write_benchmark(
     seed: int,
     spatial: int = 240,
     semantic: int = 240,
-    spatial_size: tuple[int, int] = (144, 256),
+    spatial_size: tuple[int, int] = (288, 512),
     semantic_size: tuple[int, int] = (96, 160),
     num_frames: int = 2,
     overwrite: bool = False,
