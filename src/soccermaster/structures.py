@@ -180,6 +180,7 @@ class Features:
     grid: tuple[int, int]  # (h, w) of the patches
     patches: Float[Tensor, "B T N D"] | None = None  # before any temporal attention
     frames: Float[Tensor, "B T D"] | None = None  # pooled, after temporal attention
+    pyramid: tuple[Tensor, ...] | None = None  # (B, T, C, rows, columns), each twice as fine
     frame_mask: Bool[Tensor, "B T"] | None = None  # False: padding; None: all frames are real
 
     def mean_frame(self) -> Float[Tensor, "B D"]:

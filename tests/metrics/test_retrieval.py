@@ -7,6 +7,7 @@ import torch
 
 from soccermaster.metrics.retrieval import (
     RetrievalMetrics,
+    class_by_class,
     recall_hits,
     seeded_order,
     split_pools,
@@ -179,3 +180,11 @@ def test_recall_hits_of_a_known_table():
 def test_a_batch_without_clip_ids_is_refused():
     with pytest.raises(ValueError, match=r"batch\.clip_ids"):
         RetrievalMetrics().update(vectors("a"), batch(texts=("x",)))
+
+
+def test_a_pool_holds_the_classes_in_equal_parts():
+    classes = torch.tensor([5, 5, 5, 5, 7, 7, 7, 7, 9, 9, 9, 9])
+    shuffled = classes[torch.randperm(12, generator=torch.Generator().manual_seed(0))]
+    ordered = shuffled[class_by_class(shuffled)]
+    for members, _ in split_pools(torch.arange(12), pool=6):
+        assert sorted(ordered[members].tolist()) == [5, 5, 7, 7, 9, 9]

@@ -1,8 +1,9 @@
 """Does a clip find its comment, and a comment its clip? Recall at k within pools of fixed size.
 
-Pools are formed by a seeded order over the sorted hashes of the clip ids, so they do not depend on
-the batch size, the order of the clips or the number of processes. Every clip asks once; a last pool
-that would be short is filled with clips of other pools as distractors.
+Pools hold the classes in equal parts: with 24 classes of ten clips each, a pool of 48 holds two of
+every class. Within a class the order is a seeded one over the sorted hashes of the clip ids, so pools
+do not depend on the batch size, the order of the clips or the number of processes. Every clip asks
+once; a last pool that would be short is filled with clips of other pools as distractors.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class RetrievalMetrics(SampleMetric):
             "text_keys": self.table("text_keys")[rows],
         }
         events = self.table("event_keys")[rows]
-        everything = torch.arange(len(rows), device=rows.device)
+        everything = class_by_class(events)
         classes = [
             (events == event).nonzero().squeeze(1)
             for event in events.unique()
@@ -144,6 +145,14 @@ def seeded_order(keys: Int[Tensor, " n"], seed: int) -> Int[Tensor, " n"]:
     """A shuffled order that depends on the set of keys and the seed only."""
     shuffle = np.random.default_rng(seed).permutation(len(keys))
     return torch.sort(keys).indices[torch.from_numpy(shuffle).to(keys.device)]
+
+
+def class_by_class(classes: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Rows with the classes taking turns: the first row of every class, the second of every, ..."""
+    same = classes.unsqueeze(1) == classes.unsqueeze(0)
+    turn = same.tril(-1).sum(1)  # rows of the same class that come before
+    by_class = torch.sort(classes, stable=True).indices
+    return by_class[torch.sort(turn[by_class], stable=True).indices]
 
 
 def split_pools(

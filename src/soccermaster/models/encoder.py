@@ -12,10 +12,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from soccermaster.models.layers import AttentionPooling, Block, ConvStem, TemporalAttention
+from soccermaster.models.layers import (
+    AttentionPooling,
+    Block,
+    ConvStem,
+    LayoutPooling,
+    TemporalAttention,
+)
 from soccermaster.structures import Features
 
-OUTPUTS = frozenset({"patches", "frames"})
+OUTPUTS = frozenset({"patches", "pyramid", "frames"})
+DEFAULT_OUTPUTS = frozenset({"patches", "frames"})
 
 
 class VideoEncoder(nn.Module):
@@ -38,7 +45,13 @@ class VideoEncoder(nn.Module):
         mlp_dim: hidden width of the MLPs; 4 * embed_dim when None.
         num_frames: frames that the frame embedding is stored for.
         stem: how patches become tokens. "patch": one convolution per patch (SigLIP, the paper);
-            "conv": a few small overlapping convolutions, which learn much faster from scratch.
+            "conv": a few small overlapping convolutions, which learn much faster from scratch and
+            give `pyramid`, the finer maps on the way.
+        pool: how tokens become one vector per frame. "attention": a learned probe (SigLIP, the
+            paper); "layout": means over a coarse grid and a linear layer, sooner from scratch.
+        pool_cells: (rows, columns) of that grid.
+        zero_residuals: start with blocks that change nothing, so that what the stem sees reaches the
+            heads at once; for training from scratch (Zhang et al., Fixup, ICLR 2019).
         activation_checkpointing: recompute the blocks in the backward pass to save memory.
 
     Source: SoccerMaster (CVPR 2026), section on the encoder; SigLIP 2 for the blocks; Xiao et al.,
@@ -56,6 +69,9 @@ class VideoEncoder(nn.Module):
         mlp_dim: int | None = None,
         num_frames: int = 30,
         stem: Literal["patch", "conv"] = "patch",
+        pool: Literal["attention", "layout"] = "attention",
+        pool_cells: tuple[int, int] = (3, 5),
+        zero_residuals: bool = False,
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -85,8 +101,16 @@ class VideoEncoder(nn.Module):
         self.temporal = nn.ModuleList(
             TemporalAttention(embed_dim, num_heads) for _ in range(temporal_depth)
         )
+        if zero_residuals:
+            for block in self.blocks:
+                block.start_as_identity()
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.pool = AttentionPooling(embed_dim, num_heads, mlp_dim)
+        if pool == "attention":
+            self.pool: nn.Module = AttentionPooling(embed_dim, num_heads, mlp_dim)
+        elif pool == "layout":
+            self.pool = LayoutPooling(embed_dim, pool_cells)
+        else:
+            raise ValueError(f"expected pool 'attention' or 'layout', got '{pool}'")
 
     def grid_of(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) in patches of an image.
@@ -106,19 +130,20 @@ class VideoEncoder(nn.Module):
     def forward(
         self,
         images: Float[Tensor, "B T 3 H W"],
-        outputs: Collection[str] = OUTPUTS,
+        outputs: Collection[str] = DEFAULT_OUTPUTS,
         frame_mask: Bool[Tensor, "B T"] | None = None,
     ) -> Features:
         """Encode clips.
 
         Args:
             images: RGB in [-1, 1].
-            outputs: which of "patches" and "frames" to compute. Without "frames" the temporal
-                blocks, the last norm and the pooling are not run.
+            outputs: which of "patches", "frames" and "pyramid" to compute. Without "frames" the
+                temporal blocks, the last norm and the pooling are not run.
             frame_mask: False for padding frames, which are not attended to over time.
 
         Raises:
-            ValueError: wrong shape, size, type or output name.
+            ValueError: wrong shape, size, type or output name, or a pyramid is asked of a stem that
+                has none.
         """
         if images.ndim != 5 or images.shape[2] != 3 or 0 in images.shape:
             raise ValueError(
@@ -134,12 +159,25 @@ class VideoEncoder(nn.Module):
         if unknown:
             raise ValueError(f"expected outputs among {sorted(OUTPUTS)}, got {sorted(unknown)}")
 
+        if "pyramid" in outputs and not isinstance(self.patch_embedding, ConvStem):
+            raise ValueError(
+                "a head asks for 'pyramid', which an encoder with stem 'patch' does not have. "
+                "Take stem 'conv', or a head without skips."
+            )
+
         clips, frames = images.shape[:2]
         grid = self.grid_of(*images.shape[-2:])
         spatial = len(self.blocks) - len(self.temporal)
 
         flat = rearrange(images, "B T C H W -> (B T) C H W")
-        tokens = rearrange(self.patch_embedding(flat), "b D h w -> b (h w) D")
+        embedded = self.patch_embedding(flat)
+        pyramid = None
+        if isinstance(self.patch_embedding, ConvStem):
+            embedded, maps = embedded
+            if "pyramid" in outputs:
+                pattern = "(B T) C h w -> B T C h w"
+                pyramid = tuple(rearrange(m, pattern, B=clips) for m in maps)
+        tokens = rearrange(embedded, "b D h w -> b (h w) D")
         tokens = tokens + self._positions(grid)
         for block in self.blocks[:spatial]:
             tokens = self._run(block, tokens)
@@ -147,7 +185,7 @@ class VideoEncoder(nn.Module):
             rearrange(tokens, "(B T) N D -> B T N D", B=clips) if "patches" in outputs else None
         )
         if "frames" not in outputs:
-            return Features(grid=grid, patches=patches, frame_mask=frame_mask)
+            return Features(grid=grid, patches=patches, pyramid=pyramid, frame_mask=frame_mask)
 
         tokens = rearrange(tokens, "(B T) N D -> B T N D", B=clips)
         tokens = tokens + self._frame_positions(frames)[:, None]
@@ -157,9 +195,10 @@ class VideoEncoder(nn.Module):
             tokens = self._run(block, tokens)
             tokens = rearrange(tokens, "(B T) N D -> B T N D", B=clips)
         tokens = rearrange(tokens, "B T N D -> (B T) N D")
-        pooled = self.pool(self.norm(tokens))
-        pooled = rearrange(pooled, "(B T) D -> B T D", B=clips)
-        return Features(grid=grid, patches=patches, frames=pooled, frame_mask=frame_mask)
+        pooled = rearrange(self.pool(self.norm(tokens), grid), "(B T) D -> B T D", B=clips)
+        return Features(
+            grid=grid, patches=patches, frames=pooled, pyramid=pyramid, frame_mask=frame_mask
+        )
 
     def _run(self, module: Callable[..., Tensor], *args: Any) -> Tensor:
         if self.activation_checkpointing and torch.is_grad_enabled():

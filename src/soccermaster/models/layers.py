@@ -88,6 +88,12 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6)
         self.mlp = MLP(embed_dim, mlp_dim)
 
+    def start_as_identity(self) -> None:
+        """Set the last layer of both residual branches to zero."""
+        for linear in (self.attention.out, self.mlp.fc2):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
     def forward(self, tokens: Float[Tensor, "b n D"]) -> Float[Tensor, "b n D"]:
         """Transform the tokens; every token attends to all others of its sequence."""
         tokens = tokens + self.attention(self.norm1(tokens))
@@ -134,8 +140,13 @@ class AttentionPooling(nn.Module):
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.mlp = MLP(embed_dim, mlp_dim)
 
-    def forward(self, tokens: Float[Tensor, "b n D"]) -> Float[Tensor, "b D"]:
-        """Pool; the residual of the MLP is the attention output, not the probe."""
+    def forward(
+        self, tokens: Float[Tensor, "b n D"], grid: tuple[int, int] | None = None
+    ) -> Float[Tensor, "b D"]:
+        """Pool; the residual of the MLP is the attention output, not the probe.
+
+        `grid` is what other poolings need to know and this one does not.
+        """
         query = self.query(self.probe).expand(len(tokens), -1, -1)
         q = rearrange(query, "b n (heads c) -> b heads n c", heads=self.num_heads)
         k, v = rearrange(
@@ -160,18 +171,47 @@ class ConvStem(nn.Module):
         stages = patch_size.bit_length() - 1
         if patch_size != 2**stages or stages == 0:
             raise ValueError(f"expected a patch size that is a power of two, got {patch_size}")
-        layers: list[nn.Module] = []
+        self.stages = nn.ModuleList()
         width = 3
         for stage in range(stages):
             out = max(16, embed_dim >> (stages - 1 - stage))
-            layers += [
-                nn.Conv2d(width, out, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(out),
-                nn.ReLU(inplace=True),
-            ]
+            self.stages.append(
+                nn.Sequential(
+                    nn.Conv2d(width, out, 3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(out),
+                    nn.ReLU(inplace=True),
+                )
+            )
             width = out
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, embed_dim, 1))
+        self.project = nn.Conv2d(width, embed_dim, 1)
 
-    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b D h w"]:
-        """Tokens on their grid."""
-        return self.layers(images.contiguous(memory_format=torch.channels_last))
+    def forward(
+        self, images: Float[Tensor, "b 3 H W"]
+    ) -> tuple[Float[Tensor, "b D h w"], tuple[Float[Tensor, "b C rows columns"], ...]]:
+        """Tokens on their grid, and the maps of the stages before the last, coarse to fine."""
+        x = images.contiguous(memory_format=torch.channels_last)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return self.project(x), tuple(reversed(maps[:-1]))
+
+
+class LayoutPooling(nn.Module):
+    """Mean of the tokens within each cell of a coarse grid, then one linear layer.
+
+    Unlike attention pooling it starts out knowing where things are, which a network without
+    pretraining learns slowly otherwise. Tokens (b, h * w, D) -> (b, D).
+    """
+
+    def __init__(self, embed_dim: int, cells: tuple[int, int]) -> None:
+        super().__init__()
+        self.cells = (int(cells[0]), int(cells[1]))
+        self.out = nn.Linear(self.cells[0] * self.cells[1] * embed_dim, embed_dim)
+
+    def forward(
+        self, tokens: Float[Tensor, "b n D"], grid: tuple[int, int]
+    ) -> Float[Tensor, "b D"]:
+        """Pool tokens that lie row by row on `grid` (h, w)."""
+        maps = rearrange(tokens, "b (h w) D -> b D h w", h=grid[0], w=grid[1])
+        return self.out(F.adaptive_avg_pool2d(maps, self.cells).flatten(1))

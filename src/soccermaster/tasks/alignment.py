@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from soccermaster.metrics.retrieval import RetrievalMetrics
+from soccermaster.models.clip_pooling import SegmentPooling
 from soccermaster.models.text import TextEncoder
 from soccermaster.ops.losses import pairwise_sigmoid_loss
 from soccermaster.structures import AlignmentPrediction, Batch, Features
@@ -40,6 +41,8 @@ class Alignment(Task):
     Args:
         embed_dim: D of the encoder and of the shared space.
         text: the text tower; None for a model that only embeds video.
+        segments: 0 takes the mean over the frames (the paper); else the clip is pooled by
+            `SegmentPooling`, which learns from fewer clips.
         interchangeable: events of which any comment fits any clip.
         term_weights: of the loss terms (`siglip`).
         lr: learning rate of the head, text tower included.
@@ -55,6 +58,7 @@ class Alignment(Task):
         self,
         embed_dim: int,
         text: TextEncoder | None = None,
+        segments: int = 0,
         interchangeable: Sequence[str] = INTERCHANGEABLE_EVENTS,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
@@ -66,13 +70,20 @@ class Alignment(Task):
                 f"{text.project.out_features}"
             )
         self.text = text
+        self.summary = SegmentPooling(embed_dim, segments) if segments else None
         self.interchangeable = frozenset(interchangeable)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.logit_bias = nn.Parameter(torch.tensor(-10.0))
 
     def forward(self, features: Features, batch: Batch | None = None) -> AlignmentOutput:
         """Embed the clips and, when the batch has texts, the texts."""
-        video = F.normalize(features.mean_frame().float(), dim=-1)
+        summary = self.summary
+        video = (
+            features.mean_frame()
+            if summary is None
+            else summary(features.frames, features.frame_mask)
+        )
+        video = F.normalize(video.float(), dim=-1)
         given = [] if batch is None else [i for i, t in enumerate(batch.texts) if t is not None]
         if not given:
             return AlignmentOutput(video=video)

@@ -21,8 +21,8 @@ class Task(nn.Module, ABC):
     Class attributes:
         requires: annotation fields (vocabulary.ANNOTATION_FIELDS) without which it cannot learn. A
             batch teaches every task whose `requires` its dataset provides.
-        reads: what it takes from the encoder, "patches" and/or "frames". Only what some task of the
-            batch reads is computed.
+        reads: what it takes from the encoder: "patches", "frames", "pyramid". Only what some task of
+            the batch reads is computed. A task may set its own where that depends on its arguments.
 
     Attributes:
         term_weights: weight of each loss term within the task, 1 where not named.
@@ -30,7 +30,7 @@ class Task(nn.Module, ABC):
     """
 
     requires: ClassVar[frozenset[str]]
-    reads: ClassVar[frozenset[str]]
+    reads: frozenset[str]
 
     def __init__(
         self, term_weights: Mapping[str, float] | None = None, lr: float | None = None

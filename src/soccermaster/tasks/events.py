@@ -5,6 +5,7 @@ Frame vectors -> transformer encoder over time -> mean over the real frames -> l
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from soccermaster.metrics.classification import EventMetrics
+from soccermaster.models.clip_pooling import SegmentPooling
 from soccermaster.ops.losses import masked_cross_entropy
 from soccermaster.structures import Batch, EventPrediction, Features
 from soccermaster.tasks.base import Task
@@ -36,6 +38,8 @@ class EventClassification(Task):
             classes of vocabulary.RELEASE_EVENTS.
         depth, num_heads, ffn_dim: of the transformer encoder; the defaults (2, D / 64, 4 D) are the
             published shape.
+        segments: 0 takes the mean over the frames (the paper); else the clip is pooled by
+            `SegmentPooling`, which learns from fewer clips.
         term_weights: of the loss terms (`cross_entropy`).
         lr: learning rate of the head.
 
@@ -52,6 +56,7 @@ class EventClassification(Task):
         depth: int = 2,
         num_heads: int | None = None,
         ffn_dim: int | None = None,
+        segments: int = 0,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
     ) -> None:
@@ -61,17 +66,22 @@ class EventClassification(Task):
         if len(self._index) != len(self.classes):
             raise ValueError("expected distinct event classes, got some of them twice")
         self.norm_in = nn.LayerNorm(embed_dim)
-        self.layers = nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(
-                embed_dim,
-                num_heads or max(1, embed_dim // 64),
-                ffn_dim or 4 * embed_dim,
-                dropout=0.0,
-                batch_first=True,
-            ),
-            depth,
-            enable_nested_tensor=False,
+        self.layers = (
+            nn.TransformerEncoder(
+                nn.TransformerEncoderLayer(
+                    embed_dim,
+                    num_heads or max(1, embed_dim // 64),
+                    ffn_dim or 4 * embed_dim,
+                    dropout=0.0,
+                    batch_first=True,
+                ),
+                depth,
+                enable_nested_tensor=False,
+            )
+            if depth
+            else None
         )
+        self.summary = SegmentPooling(embed_dim, segments) if segments else None
         self.norm_out = nn.LayerNorm(embed_dim)
         self.classifier = nn.Linear(embed_dim, len(self.classes))
         for module in self.modules():
@@ -84,9 +94,14 @@ class EventClassification(Task):
         if features.frames is None:
             raise ValueError("expected features with 'frames'; ask the encoder for them")
         padding = None if features.frame_mask is None else ~features.frame_mask
-        x = self.layers(self.norm_in(features.frames), src_key_padding_mask=padding)
-        mean = Features(grid=features.grid, frames=x, frame_mask=features.frame_mask).mean_frame()
-        return EventsOutput(self.classifier(self.norm_out(mean)))
+        x = self.norm_in(features.frames)
+        if self.layers is not None:
+            x = self.layers(x, src_key_padding_mask=padding)
+        if self.summary is None:
+            clip = dataclasses.replace(features, frames=x).mean_frame()
+        else:
+            clip = self.summary(x, features.frame_mask)
+        return EventsOutput(self.classifier(self.norm_out(clip)))
 
     def loss(self, output: EventsOutput, batch: Batch) -> dict[str, Tensor]:
         """`cross_entropy`: mean over the clips with an event.

@@ -36,7 +36,7 @@ class PitchKeypoints(Task):
 
     Args:
         embed_dim: D of the encoder.
-        channels: of the upsampler; the default is the published shape.
+        channels, skips: of the upsampler; the defaults are the published shape.
         loss: "mse" averages the squared error over pixels and decidable channels (the paper, with
             the pixel normalisation that the release lacks); "focal" is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
@@ -48,12 +48,13 @@ class PitchKeypoints(Task):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"keypoints"})
-    reads: ClassVar[frozenset[str]] = frozenset({"patches"})
+    reads: frozenset[str] = frozenset({"patches"})
 
     def __init__(
         self,
         embed_dim: int,
         channels: Sequence[int] = (192, 96, 48),
+        skips: Sequence[int] = (),
         loss: Literal["mse", "focal"] = "mse",
         sigma: float = 2.0,
         threshold: float = 0.1,
@@ -64,14 +65,16 @@ class PitchKeypoints(Task):
         self.criterion = heatmap_loss(loss)
         self.sigma = sigma
         self.threshold = threshold
-        self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, channels)
+        self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, channels, skips)
+        if skips:
+            self.reads = self.reads | {"pyramid"}
         if loss == "focal":
             # start from "almost everything is background", or the background drowns the points
             torch.nn.init.constant_(self.upsample.logits.bias[-1], 6.0)
 
     def forward(self, features: Features, batch: Batch | None = None) -> KeypointsOutput:
         """Heatmaps at 2^stages times the patch grid (8 by default)."""
-        logits = self.upsample.of_patches(features.patches, features.grid)
+        logits = self.upsample.of_clips(features)
         return KeypointsOutput(logits.float().softmax(dim=2))
 
     def loss(self, output: KeypointsOutput, batch: Batch) -> dict[str, Tensor]:

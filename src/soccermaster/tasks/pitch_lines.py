@@ -36,7 +36,7 @@ class PitchLines(Task):
 
     Args:
         embed_dim: D of the encoder.
-        channels: of the upsampler; the default is the published shape.
+        channels, skips: of the upsampler; the defaults are the published shape.
         loss: "mse" averages the squared error over pixels and known channels (the paper); "focal"
             is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
@@ -50,12 +50,13 @@ class PitchLines(Task):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"lines"})
-    reads: ClassVar[frozenset[str]] = frozenset({"patches"})
+    reads: frozenset[str] = frozenset({"patches"})
 
     def __init__(
         self,
         embed_dim: int,
         channels: Sequence[int] = (192, 96, 48),
+        skips: Sequence[int] = (),
         loss: Literal["mse", "focal"] = "mse",
         sigma: float = 2.0,
         min_distance: int = 10,
@@ -68,13 +69,15 @@ class PitchLines(Task):
         self.sigma = sigma
         self.threshold = threshold
         self.min_distance = min_distance
-        self.upsample = PixelShuffleUpsampler(embed_dim, len(LINES) + 1, channels)
+        self.upsample = PixelShuffleUpsampler(embed_dim, len(LINES) + 1, channels, skips)
+        if skips:
+            self.reads = self.reads | {"pyramid"}
         if loss == "focal":
             torch.nn.init.constant_(self.upsample.logits.bias, -4.595)  # a prior of 1 %
 
     def forward(self, features: Features, batch: Batch | None = None) -> LinesOutput:
         """Heatmaps at 2^stages times the patch grid (8 by default)."""
-        logits = self.upsample.of_patches(features.patches, features.grid)
+        logits = self.upsample.of_clips(features)
         return LinesOutput(logits.float().sigmoid())
 
     def loss(self, output: LinesOutput, batch: Batch) -> dict[str, Tensor]:
