@@ -1,9 +1,9 @@
 """Does a clip find its comment, and a comment its clip? Recall at k within pools of fixed size.
 
 Pools hold the classes in equal parts: with 24 classes of ten clips each, a pool of 48 holds two of
-every class. Within a class the order is a seeded one over the sorted hashes of the clip ids, so pools
-do not depend on the batch size, the order of the clips or the number of processes. Every clip asks
-once; a last pool that would be short is filled with clips of other pools as distractors.
+every class. Within a class the order is a seeded one over the sorted hashes of the clip ids, so
+pools do not depend on the batch size, the order of the clips or the number of processes. Every clip
+asks once; a last pool that would be short is filled with clips of other pools as distractors.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 import torch
@@ -50,8 +50,8 @@ class VideoEncoder(nn.Module):
         pool: how tokens become one vector per frame. "attention": a learned probe (SigLIP, the
             paper); "layout": means over a coarse grid and a linear layer, sooner from scratch.
         pool_cells: (rows, columns) of that grid.
-        zero_residuals: start with blocks that change nothing, so that what the stem sees reaches the
-            heads at once; for training from scratch (Zhang et al., Fixup, ICLR 2019).
+        zero_residuals: start with blocks that change nothing, so that what the stem sees reaches
+            the heads at once; for training from scratch (Zhang et al., Fixup, ICLR 2019).
         activation_checkpointing: recompute the blocks in the backward pass to save memory.
 
     Source: SoccerMaster (CVPR 2026), section on the encoder; SigLIP 2 for the blocks; Xiao et al.,
@@ -126,6 +126,21 @@ class VideoEncoder(nn.Module):
                 f"{max(1, round(width / self.patch_size)) * self.patch_size}."
             )
         return height // self.patch_size, width // self.patch_size
+
+    @torch.no_grad()
+    def set_image_size(self, image_size: int | Sequence[int]) -> None:
+        """Store the position embedding for another size: a side, or (H, W).
+
+        Raises:
+            ValueError: a side is not a multiple of the patch size.
+        """
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = (int(side) for side in sides)
+        grid = self.grid_of(height, width)
+        if grid != self.grid:
+            resized = resize_positions(self.position_embedding, self.grid, grid)
+            self.position_embedding = nn.Parameter(resized)
+        self.image_size, self.grid = (height, width), grid
 
     def forward(
         self,
@@ -208,9 +223,7 @@ class VideoEncoder(nn.Module):
     def _positions(self, grid: tuple[int, int]) -> Float[Tensor, "N D"]:
         if grid == self.grid:
             return self.position_embedding
-        stored = rearrange(self.position_embedding, "(h w) D -> 1 D h w", h=self.grid[0])
-        resized = F.interpolate(stored, size=grid, mode="bicubic", align_corners=False)
-        return rearrange(resized, "1 D h w -> (h w) D")
+        return resize_positions(self.position_embedding, self.grid, grid)
 
     def _frame_positions(self, frames: int) -> Float[Tensor, "T D"]:
         if frames <= self.num_frames:
@@ -218,6 +231,15 @@ class VideoEncoder(nn.Module):
         stored = rearrange(self.frame_embedding, "T D -> 1 D T")
         resized = F.interpolate(stored, size=frames, mode="linear", align_corners=True)
         return rearrange(resized, "1 D T -> T D")
+
+
+def resize_positions(
+    positions: Float[Tensor, "n D"], stored_grid: tuple[int, int], grid: tuple[int, int]
+) -> Float[Tensor, "m D"]:
+    """Position embedding of one patch grid (h, w), row by row, resampled for another (bicubic)."""
+    stored = rearrange(positions, "(h w) D -> 1 D h w", h=stored_grid[0])
+    resized = F.interpolate(stored, size=grid, mode="bicubic", align_corners=False)
+    return rearrange(resized, "1 D h w -> (h w) D")
 
 
 def normalize_images(images: Tensor) -> Tensor:

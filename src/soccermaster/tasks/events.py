@@ -18,7 +18,7 @@ from soccermaster.metrics.classification import EventMetrics
 from soccermaster.models.clip_pooling import SegmentPooling
 from soccermaster.ops.losses import masked_cross_entropy
 from soccermaster.structures import Batch, EventPrediction, Features
-from soccermaster.tasks.base import Task
+from soccermaster.tasks.base import Recipe, Task
 from soccermaster.vocabulary import EVENTS, UNKNOWN
 
 
@@ -42,6 +42,7 @@ class EventClassification(Task):
             `SegmentPooling`, which learns from fewer clips.
         term_weights: of the loss terms (`cross_entropy`).
         lr: learning rate of the head.
+        recipe: "corrected" and "official" are the same here: mean cross-entropy.
 
     Source: SoccerMaster (CVPR 2026), event classification head.
     """
@@ -59,8 +60,9 @@ class EventClassification(Task):
         segments: int = 0,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
+        recipe: Recipe = "corrected",
     ) -> None:
-        super().__init__(term_weights, lr)
+        super().__init__(term_weights, lr, recipe)
         self.classes = tuple(classes)
         self._index = {name: i for i, name in enumerate(self.classes)}
         if len(self._index) != len(self.classes):
