@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[2] / "configs/dataset"
 
 def dataset(kind, split="valid"):
     ordinary = OmegaConf.load(CONFIGS / f"{kind}.yaml").dataset
-    changed = OmegaConf.load(CONFIGS / "synthetic_benchmark.yaml")[kind].dataset
+    changed = OmegaConf.load(CONFIGS / "synthetic_benchmark.yaml").datasets[kind].dataset
     merged = OmegaConf.merge(ordinary, changed, {"image_size": [144, 256]})
     return instantiate(merged)(split=split)
 

@@ -43,6 +43,8 @@ class Alignment(Task):
         text: the text tower; None for a model that only embeds video.
         segments: 0 takes the mean over the frames (the paper); else the clip is pooled by
             `SegmentPooling`, which learns from fewer clips.
+        initial_scale, initial_bias: of the logits. The published -10 suits large batches; the
+            bias that a small batch of B clips starts well from is about -log(B - 1).
         interchangeable: events of which any comment fits any clip.
         term_weights: of the loss terms (`siglip`).
         lr: learning rate of the head, text tower included.
@@ -61,6 +63,8 @@ class Alignment(Task):
         embed_dim: int,
         text: TextEncoder | None = None,
         segments: int = 0,
+        initial_scale: float = 10.0,
+        initial_bias: float = -10.0,
         interchangeable: Sequence[str] = INTERCHANGEABLE_EVENTS,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
@@ -75,8 +79,8 @@ class Alignment(Task):
         self.text = text
         self.summary = SegmentPooling(embed_dim, segments) if segments else None
         self.interchangeable = frozenset(interchangeable)
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-        self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(initial_scale)))
+        self.logit_bias = nn.Parameter(torch.tensor(float(initial_bias)))
 
     def forward(self, features: Features, batch: Batch | None = None) -> AlignmentOutput:
         """Embed the clips and, when the batch has texts, the texts."""

@@ -31,10 +31,14 @@ class Task(nn.Module, ABC):
         term_weights: weight of each loss term within the task, 1 where not named.
         lr: learning rate of the head; None takes that of the optimizer config.
         recipe: whose losses it learns by. The class says what differs, and why.
+        baseline_of: the task that this one is only a yardstick for; None for a task in its own
+            right. The scores of a yardstick are printed beside that task's, and prediction leaves
+            it out.
     """
 
     requires: ClassVar[frozenset[str]]
     reads: frozenset[str]
+    baseline_of: str | None = None
 
     def __init__(
         self,

@@ -29,25 +29,77 @@ class EventsOutput:
     logits: Float[Tensor, "B C"]
 
 
-class EventClassification(Task):
-    """What happened.
+class EventTask(Task):
+    """What every classifier of events shares: targets, loss, decode and metrics.
+
+    Args:
+        classes: the event vocabulary, in classifier order. Weights of the release have the 23
+            classes of vocabulary.RELEASE_EVENTS.
+        term_weights: of the loss terms (`cross_entropy`).
+        lr: learning rate of the head.
+        recipe: "corrected" and "official" are the same here: mean cross-entropy.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"event"})
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        term_weights: Mapping[str, float] | None = None,
+        lr: float | None = None,
+        recipe: Recipe = "corrected",
+    ) -> None:
+        super().__init__(term_weights, lr, recipe)
+        self.classes = tuple(classes)
+        self._index = {name: i for i, name in enumerate(self.classes)}
+        if len(self._index) != len(self.classes):
+            raise ValueError("expected distinct event classes, got some of them twice")
+
+    def loss(self, output: EventsOutput, batch: Batch) -> dict[str, Tensor]:
+        """`cross_entropy`: mean over the clips with an event.
+
+        Raises:
+            ValueError: an event is not among the classes.
+        """
+        targets = self.targets(batch).to(output.logits.device)
+        return {"cross_entropy": masked_cross_entropy(output.logits, targets, targets != UNKNOWN)}
+
+    def targets(self, batch: Batch) -> Tensor:
+        """Class index per clip (B,); -1 where the event is not annotated."""
+        indices = []
+        for clip_id, event in zip(batch.clip_ids, batch.events, strict=True):
+            if event is not None and event not in self._index:
+                raise ValueError(
+                    f"clip '{clip_id}' of '{batch.source}' has the event '{event}', which is not "
+                    f"among the {len(self.classes)} classes of the task: {', '.join(self.classes)}"
+                )
+            indices.append(UNKNOWN if event is None else self._index[event])
+        return torch.tensor(indices, dtype=torch.long)
+
+    @torch.no_grad()
+    def decode(self, output: EventsOutput, batch: Batch | None = None) -> list[EventPrediction]:
+        """Class probabilities per clip."""
+        return [EventPrediction(self.classes, p) for p in output.logits.float().softmax(-1)]
+
+    def make_metrics(self) -> EventMetrics:
+        """Accuracies and macro F1."""
+        return EventMetrics(self.classes)
+
+
+class EventClassification(EventTask):
+    """What happened in a clip.
 
     Args:
         embed_dim: D of the encoder.
-        classes: the event vocabulary, in classifier order. Weights of the release have the 23
-            classes of vocabulary.RELEASE_EVENTS.
+        classes, term_weights, lr, recipe: see `EventTask`.
         depth, num_heads, ffn_dim: of the transformer encoder; the defaults (2, D / 64, 4 D) are the
             published shape.
         segments: 0 takes the mean over the frames (the paper); else the clip is pooled by
             `SegmentPooling`, which learns from fewer clips.
-        term_weights: of the loss terms (`cross_entropy`).
-        lr: learning rate of the head.
-        recipe: "corrected" and "official" are the same here: mean cross-entropy.
 
     Source: SoccerMaster (CVPR 2026), event classification head.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset({"event"})
     reads: ClassVar[frozenset[str]] = frozenset({"frames"})
 
     def __init__(
@@ -62,11 +114,7 @@ class EventClassification(Task):
         lr: float | None = None,
         recipe: Recipe = "corrected",
     ) -> None:
-        super().__init__(term_weights, lr, recipe)
-        self.classes = tuple(classes)
-        self._index = {name: i for i, name in enumerate(self.classes)}
-        if len(self._index) != len(self.classes):
-            raise ValueError("expected distinct event classes, got some of them twice")
+        super().__init__(classes, term_weights, lr, recipe)
         self.norm_in = nn.LayerNorm(embed_dim)
         self.layers = (
             nn.TransformerEncoder(
@@ -104,33 +152,3 @@ class EventClassification(Task):
         else:
             clip = self.summary(x, features.frame_mask)
         return EventsOutput(self.classifier(self.norm_out(clip)))
-
-    def loss(self, output: EventsOutput, batch: Batch) -> dict[str, Tensor]:
-        """`cross_entropy`: mean over the clips with an event.
-
-        Raises:
-            ValueError: an event is not among the classes.
-        """
-        targets = self.targets(batch).to(output.logits.device)
-        return {"cross_entropy": masked_cross_entropy(output.logits, targets, targets != UNKNOWN)}
-
-    def targets(self, batch: Batch) -> Tensor:
-        """Class index per clip (B,); -1 where the event is not annotated."""
-        indices = []
-        for clip_id, event in zip(batch.clip_ids, batch.events, strict=True):
-            if event is not None and event not in self._index:
-                raise ValueError(
-                    f"clip '{clip_id}' of '{batch.source}' has the event '{event}', which is not "
-                    f"among the {len(self.classes)} classes of the task: {', '.join(self.classes)}"
-                )
-            indices.append(UNKNOWN if event is None else self._index[event])
-        return torch.tensor(indices, dtype=torch.long)
-
-    @torch.no_grad()
-    def decode(self, output: EventsOutput, batch: Batch | None = None) -> list[EventPrediction]:
-        """Class probabilities per clip."""
-        return [EventPrediction(self.classes, p) for p in output.logits.float().softmax(-1)]
-
-    def make_metrics(self) -> EventMetrics:
-        """Accuracies and macro F1."""
-        return EventMetrics(self.classes)

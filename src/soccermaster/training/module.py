@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric, Metric
 
 from soccermaster.model import SoccerModel
 from soccermaster.structures import Batch
+from soccermaster.training.baselines import Baselines
 from soccermaster.training.optim import AdamWCosine
 
 
@@ -47,6 +48,7 @@ class MultiTaskModule(LightningModule):
             module.requires_grad_(False)
         self.scores: dict[str, float] = {}  # of the last validation, by logged name
         self.losses: dict[str, float] = {}
+        self.baselines: Baselines | None = None  # to be scored along with the model
         self._metrics: dict[str, Metric] = {}
         self._mean_losses: dict[str, MeanMetric] = {}
 
@@ -114,13 +116,17 @@ class MultiTaskModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Losses and metrics of one batch."""
         outputs = self.model.run(batch, self.routes[batch.source])
+        predictions = {}
         for name, output in outputs.items():
             task = self.model.tasks[name]
             terms = task.loss(output, batch)
             for key, value in _named_losses("val", name, terms, task.weigh(terms)).items():
                 mean = self._mean_losses.setdefault(key, MeanMetric().to(self.device))
                 mean.update(value, weight=len(batch.images))
-            self._metrics[name].update(task.decode(output, batch), batch)
+            predictions[name] = task.decode(output, batch)
+            self._metrics[name].update(predictions[name], batch)
+        if self.baselines is not None:
+            self.baselines.update(batch, predictions)
 
     def on_validation_epoch_end(self) -> None:
         """Scores of all tasks, by logged name; what is undefined is NaN."""

@@ -57,7 +57,8 @@ def write_pictures(
         drawn = 0
         for batch in loader:
             batch = batch.to(device)
-            outputs = model.run(batch, routes[source])
+            drawable = [n for n in routes[source] if model.tasks[n].baseline_of is None]
+            outputs = model.run(batch, drawable)
             predictions = [
                 model.tasks[name].decode(output, batch) for name, output in outputs.items()
             ]

@@ -26,19 +26,28 @@ def parameter_table(model: SoccerModel) -> Table:
     return table
 
 
-def metrics_table(scores: Mapping[str, float]) -> Table:
-    """The scores of every task by logged name; undefined ones are a dash."""
+def metrics_table(
+    scores: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]] | None = None
+) -> Table:
+    """The scores of every task by "task/metric"; undefined ones are a dash.
+
+    Args:
+        scores: of the model.
+        baselines: scores of the same metrics by the name of the baseline, one column each.
+    """
+    baselines = baselines or {}
     table = Table(title="Validation")
     table.add_column("task")
     table.add_column("metric")
-    table.add_column("value", justify="right")
+    for column in ("model", *baselines):
+        table.add_column(column, justify="right")
     last = None
-    for key, value in sorted(scores.items()):
-        _, task, metric = key.split("/")
+    for key in sorted(scores):
+        task, metric = key.split("/")
         if last is not None and task != last:
             table.add_section()
-        shown = "-" if not math.isfinite(value) else f"{value:.4f}"
-        table.add_row(task if task != last else "", metric, shown)
+        others = (_shown(column[key]) if key in column else "" for column in baselines.values())
+        table.add_row(task if task != last else "", metric, _shown(scores[key]), *others)
         last = task
     return table
 
@@ -49,6 +58,10 @@ def write_metrics(results: Mapping[str, float], path: Path) -> None:
     fresh = path.with_name(f".{path.name}.writing")
     fresh.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     fresh.replace(path)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
 def _counts(module: nn.Module) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from soccermaster.model import SoccerModel, initialise_from, load_model
 from soccermaster.models.weights import check_fit, find_checkpoint, read_config
+from soccermaster.training.baselines import Baselines
 from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint
 from soccermaster.training.datamodule import ClipDataModule
 from soccermaster.training.module import MultiTaskModule
@@ -31,6 +32,7 @@ TRAIN_KEYS = frozenset(
         "init_from",
         "freeze",
         "resume",
+        "baselines",
         "checkpoint_every_n_steps",
         "num_workers",
         "loss_weights",
@@ -52,6 +54,7 @@ EVALUATE_KEYS = frozenset(
         "name",
         "checkpoint",
         "split",
+        "baselines",
         "precision",
         "seed",
         "num_workers",
@@ -128,7 +131,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             f"stopped after {trainer.global_step} steps. {output / LAST_NAME} and "
             f"{output / CHECKPOINT_NAME} are written; continue with resume=auto {quoted}"
         )
-    return _evaluate(trainer, module, data, output, console)
+    return _evaluate(trainer, module, data, output, console, cfg.baselines)
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
@@ -168,7 +171,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         skipped = [name for name in model.tasks if name not in tasks]
         if skipped:
             console.print(f"Not evaluated, for want of annotations: {', '.join(skipped)}")
-    return _evaluate(trainer, module, data, Path(cfg.paths.output), console, cfg.split)
+    with_baselines = run.get("baselines", False) if cfg.baselines is None else cfg.baselines
+    output = Path(cfg.paths.output)
+    return _evaluate(trainer, module, data, output, console, with_baselines, cfg.split)
 
 
 def model_config(cfg: DictConfig) -> dict[str, Any]:
@@ -185,6 +190,7 @@ def model_config(cfg: DictConfig) -> dict[str, Any]:
             "datasets": OmegaConf.to_container(cfg.datasets, resolve=False),
             "data": str(Path(cfg.paths.data).resolve()),
             "precision": cfg.trainer.precision,
+            "baselines": cfg.baselines,
         },
     }
 
@@ -266,15 +272,31 @@ def _evaluate(
     data: ClipDataModule,
     output: Path,
     console: Console,
+    with_baselines: bool,
     split: str = "valid",
 ) -> dict[str, float]:
     data.trainer = trainer
+    if with_baselines:
+        module.baselines = Baselines(module.model)
     trainer.validate(module, data.evaluation_loaders(split), verbose=False)
+    scores = {key.removeprefix("val/"): value for key, value in module.scores.items()}
+    baselines = {}
+    if module.baselines is not None:
+        baselines = module.baselines.compute(scores)
+        scores = module.baselines.own_scores(scores)
     if trainer.is_global_zero:
-        console.print(metrics_table(module.scores))
+        console.print(metrics_table(scores, baselines))
         output.mkdir(parents=True, exist_ok=True)
-        write_metrics(module.scores, output / METRICS_NAME)
+        write_metrics(_named("val", scores) | _all_named(baselines), output / METRICS_NAME)
         pictures = write_pictures(module.model, module.routes, data, split, output / PICTURES_NAME)
         console.print(f"{len(pictures)} pictures in {output / PICTURES_NAME}")
         console.print(f"scores in {output / METRICS_NAME}")
-    return dict(module.scores)
+    return _named("val", scores)
+
+
+def _named(prefix: str, scores: Mapping[str, float]) -> dict[str, float]:
+    return {f"{prefix}/{key}": value for key, value in scores.items()}
+
+
+def _all_named(groups: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {k: v for name, scores in groups.items() for k, v in _named(name, scores).items()}
