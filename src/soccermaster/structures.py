@@ -181,8 +181,13 @@ class Features:
     grid: tuple[int, int]  # (h, w) of the patches
     patches: Float[Tensor, "B T N D"] | None = None  # before any temporal attention
     frames: Float[Tensor, "B T D"] | None = None  # pooled, after temporal attention
+    clip: Float[Tensor, "B D"] | None = None  # where the encoder pools time itself
     pyramid: tuple[Tensor, ...] | None = None  # (B, T, C, rows, columns), each twice as fine
     frame_mask: Bool[Tensor, "B T"] | None = None  # False: padding; None: all frames are real
+
+    def clip_vector(self) -> Float[Tensor, "B D"]:
+        """One vector per clip: the encoder's own, or the mean over the frames (the paper)."""
+        return self.mean_frame() if self.clip is None else self.clip
 
     def mean_frame(self) -> Float[Tensor, "B D"]:
         """The mean of `frames` over the real frames of each clip."""

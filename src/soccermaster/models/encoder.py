@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from soccermaster.models.clip_pooling import SegmentPooling
 from soccermaster.models.layers import (
     AttentionPooling,
     Block,
@@ -50,6 +51,8 @@ class VideoEncoder(nn.Module):
         pool: how tokens become one vector per frame. "attention": a learned probe (SigLIP, the
             paper); "layout": means over a coarse grid and a linear layer, sooner from scratch.
         pool_cells: (rows, columns) of that grid.
+        clip_segments: 0 leaves clips to the mean over their frames (the paper); else the encoder
+            has a `SegmentPooling` over so many segments, and gives `clip`.
         zero_residuals: start with blocks that change nothing, so that what the stem sees reaches
             the heads at once; for training from scratch (Zhang et al., Fixup, ICLR 2019).
         activation_checkpointing: recompute the blocks in the backward pass to save memory.
@@ -71,6 +74,7 @@ class VideoEncoder(nn.Module):
         stem: Literal["patch", "conv"] = "patch",
         pool: Literal["attention", "layout"] = "attention",
         pool_cells: tuple[int, int] = (3, 5),
+        clip_segments: int = 0,
         zero_residuals: bool = False,
         activation_checkpointing: bool = False,
     ) -> None:
@@ -111,6 +115,7 @@ class VideoEncoder(nn.Module):
             self.pool = LayoutPooling(embed_dim, pool_cells)
         else:
             raise ValueError(f"expected pool 'attention' or 'layout', got '{pool}'")
+        self.clip_pool = SegmentPooling(embed_dim, clip_segments) if clip_segments else None
 
     def grid_of(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) in patches of an image.
@@ -211,9 +216,8 @@ class VideoEncoder(nn.Module):
             tokens = rearrange(tokens, "(B T) N D -> B T N D", B=clips)
         tokens = rearrange(tokens, "B T N D -> (B T) N D")
         pooled = rearrange(self.pool(self.norm(tokens), grid), "(B T) D -> B T D", B=clips)
-        return Features(
-            grid=grid, patches=patches, frames=pooled, pyramid=pyramid, frame_mask=frame_mask
-        )
+        clip = None if self.clip_pool is None else self.clip_pool(pooled, frame_mask)
+        return Features(grid, patches, pooled, clip, pyramid, frame_mask)
 
     def _run(self, module: Callable[..., Tensor], *args: Any) -> Tensor:
         if self.activation_checkpointing and torch.is_grad_enabled():

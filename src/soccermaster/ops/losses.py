@@ -90,3 +90,19 @@ def pairwise_sigmoid_loss(
     """
     sign = torch.where(positive, 1.0, -1.0).to(logits.dtype)
     return -F.logsigmoid(sign * logits).sum() / max(1, len(logits))
+
+
+def pairwise_softmax_loss(
+    logits: Float[Tensor, "n n"], positive: Bool[Tensor, "n n"]
+) -> Float[Tensor, ""]:
+    """Each row picks one of its positives among all columns, and each column among all rows.
+
+    Cross-entropy of the summed probability of the positives, averaged over both directions.
+    Source: Radford et al., CLIP, ICML 2021, with several positives.
+    """
+    if not len(logits):
+        return logits.sum()
+    right = logits.masked_fill(~positive, -torch.inf)
+    rows = logits.logsumexp(1) - right.logsumexp(1)
+    columns = logits.logsumexp(0) - right.logsumexp(0)
+    return (rows.mean() + columns.mean()) / 2

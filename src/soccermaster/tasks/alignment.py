@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +17,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from soccermaster.metrics.retrieval import RetrievalMetrics
-from soccermaster.models.clip_pooling import SegmentPooling
 from soccermaster.models.text import TextEncoder
-from soccermaster.ops.losses import pairwise_sigmoid_loss
+from soccermaster.ops.losses import pairwise_sigmoid_loss, pairwise_softmax_loss
 from soccermaster.structures import AlignmentPrediction, Batch, Features
 from soccermaster.tasks.base import Recipe, Task
 from soccermaster.vocabulary import INTERCHANGEABLE_EVENTS
+
+_LOSSES = {"siglip": pairwise_sigmoid_loss, "clip": pairwise_softmax_loss}
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class Alignment(Task):
     Args:
         embed_dim: D of the encoder and of the shared space.
         text: the text tower; None for a model that only embeds video.
-        segments: 0 takes the mean over the frames (the paper); else the clip is pooled by
-            `SegmentPooling`, which learns from fewer clips.
+        project: a linear layer between the clip and the shared space; none in the paper.
+        loss: "siglip" asks of every pair whether it belongs together (the paper); "clip" lets each
+            clip choose its text and each text its clip, which learns sooner in small batches.
         initial_scale, initial_bias: of the logits. The published -10 suits large batches; the
             bias that a small batch of B clips starts well from is about -log(B - 1).
         interchangeable: events of which any comment fits any clip.
-        term_weights: of the loss terms (`siglip`).
+        term_weights: of the loss term, which is named as `loss` is.
         lr: learning rate of the head, text tower included.
         recipe: "corrected" takes equal comments as positives whatever their event. "official" takes
             them as negatives, as the release does, except for the `interchangeable` events: two
@@ -62,7 +64,8 @@ class Alignment(Task):
         self,
         embed_dim: int,
         text: TextEncoder | None = None,
-        segments: int = 0,
+        project: bool = False,
+        loss: Literal["siglip", "clip"] = "siglip",
         initial_scale: float = 10.0,
         initial_bias: float = -10.0,
         interchangeable: Sequence[str] = INTERCHANGEABLE_EVENTS,
@@ -76,18 +79,20 @@ class Alignment(Task):
                 f"expected a text tower with output_dim {embed_dim} (that of the encoder), got "
                 f"{text.project.out_features}"
             )
+        if loss not in _LOSSES:
+            raise ValueError(f"expected a loss among {sorted(_LOSSES)}, got '{loss}'")
+        self.loss_name = loss
         self.text = text
-        self.summary = SegmentPooling(embed_dim, segments) if segments else None
+        self.project = nn.Linear(embed_dim, embed_dim) if project else None
         self.interchangeable = frozenset(interchangeable)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(initial_scale)))
         self.logit_bias = nn.Parameter(torch.tensor(float(initial_bias)))
 
     def forward(self, features: Features, batch: Batch | None = None) -> AlignmentOutput:
         """Embed the clips and, when the batch has texts, the texts."""
-        if self.summary is None:
-            clips = features.mean_frame()
-        else:
-            clips = self.summary(features.frames, features.frame_mask)
+        clips = features.clip_vector()
+        if self.project is not None:
+            clips = self.project(clips)
         video = F.normalize(clips.float(), dim=-1)
         if batch is not None and batch.text_ids is not None:
             given = list(range(len(batch.text_ids)))
@@ -124,13 +129,16 @@ class Alignment(Task):
         return self.text
 
     def loss(self, output: AlignmentOutput, batch: Batch) -> dict[str, Tensor]:
-        """`siglip`: summed over the texts, averaged over the clips that have one."""
+        """One term named after the loss, over the clips that have a text.
+
+        `siglip` is summed over the texts and averaged over the clips; `clip` averages the
+        cross-entropies of clips and of texts.
+        """
         if output.logits is None:
-            return {"siglip": 0 * output.video.sum()}
+            return {self.loss_name: 0 * output.video.sum()}
         rows = torch.tensor(output.text_of, device=output.video.device)
-        return {
-            "siglip": pairwise_sigmoid_loss(output.logits[rows], self._positives(output, batch))
-        }
+        pairwise = _LOSSES[self.loss_name]
+        return {self.loss_name: pairwise(output.logits[rows], self._positives(output, batch))}
 
     def _positives(self, output: AlignmentOutput, batch: Batch) -> Bool[Tensor, "N N"]:
         keys = []

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from soccermaster.metrics.classification import EventMetrics
-from soccermaster.models.clip_pooling import SegmentPooling
 from soccermaster.ops.losses import masked_cross_entropy
 from soccermaster.structures import Batch, EventPrediction, Features
 from soccermaster.tasks.base import Recipe, Task
@@ -93,9 +92,7 @@ class EventClassification(EventTask):
         embed_dim: D of the encoder.
         classes, term_weights, lr, recipe: see `EventTask`.
         depth, num_heads, ffn_dim: of the transformer encoder; the defaults (2, D / 64, 4 D) are the
-            published shape.
-        segments: 0 takes the mean over the frames (the paper); else the clip is pooled by
-            `SegmentPooling`, which learns from fewer clips.
+            published shape. With depth 0 the encoder's clip vector is classified as it is.
 
     Source: SoccerMaster (CVPR 2026), event classification head.
     """
@@ -109,13 +106,12 @@ class EventClassification(EventTask):
         depth: int = 2,
         num_heads: int | None = None,
         ffn_dim: int | None = None,
-        segments: int = 0,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
         recipe: Recipe = "corrected",
     ) -> None:
         super().__init__(classes, term_weights, lr, recipe)
-        self.norm_in = nn.LayerNorm(embed_dim)
+        self.norm_in = nn.LayerNorm(embed_dim) if depth else None
         self.layers = (
             nn.TransformerEncoder(
                 nn.TransformerEncoderLayer(
@@ -131,7 +127,6 @@ class EventClassification(EventTask):
             if depth
             else None
         )
-        self.summary = SegmentPooling(embed_dim, segments) if segments else None
         self.norm_out = nn.LayerNorm(embed_dim)
         self.classifier = nn.Linear(embed_dim, len(self.classes))
         for module in self.modules():
@@ -143,12 +138,10 @@ class EventClassification(EventTask):
         """Classify each clip."""
         if features.frames is None:
             raise ValueError("expected features with 'frames'; ask the encoder for them")
-        padding = None if features.frame_mask is None else ~features.frame_mask
-        x = self.norm_in(features.frames)
-        if self.layers is not None:
-            x = self.layers(x, src_key_padding_mask=padding)
-        if self.summary is None:
-            clip = dataclasses.replace(features, frames=x).mean_frame()
+        if self.layers is None:
+            clip = features.clip_vector()
         else:
-            clip = self.summary(x, features.frame_mask)
+            padding = None if features.frame_mask is None else ~features.frame_mask
+            frames = self.layers(self.norm_in(features.frames), src_key_padding_mask=padding)
+            clip = dataclasses.replace(features, frames=frames).mean_frame()
         return EventsOutput(self.classifier(self.norm_out(clip)))
