@@ -33,7 +33,7 @@ wasted way weak well wide wing with woodwork yards yellow
 
 def main() -> None:
     from soccermaster.data.synthetic.commentary import phrases
-    from soccermaster.models.text import train_tokenizer
+    from soccermaster.models.tokenizer import train_tokenizer
     from soccermaster.vocabulary import EVENTS
 
     corpus = [*EVENTS, *WORDS.split(), *phrases()]

@@ -169,9 +169,7 @@ class VideoEncoder(nn.Module):
     def _positions(self, grid: tuple[int, int]) -> Float[Tensor, "N D"]:
         if grid == self.grid:
             return self.position_embedding
-        stored = rearrange(self.position_embedding, "(h w) D -> 1 D h w", h=self.grid[0])
-        resized = F.interpolate(stored, size=grid, mode="bicubic", align_corners=False)
-        return rearrange(resized, "1 D h w -> (h w) D")
+        return resize_positions(self.position_embedding, self.grid, grid)
 
     def _frame_positions(self, frames: int) -> Float[Tensor, "T D"]:
         if frames <= self.num_frames:
@@ -179,6 +177,15 @@ class VideoEncoder(nn.Module):
         stored = rearrange(self.frame_embedding, "T D -> 1 D T")
         resized = F.interpolate(stored, size=frames, mode="linear", align_corners=True)
         return rearrange(resized, "1 D T -> T D")
+
+
+def resize_positions(
+    positions: Float[Tensor, "n D"], stored_grid: tuple[int, int], grid: tuple[int, int]
+) -> Float[Tensor, "m D"]:
+    """Position embedding of one patch grid (h, w), row by row, resampled for another (bicubic)."""
+    stored = rearrange(positions, "(h w) D -> 1 D h w", h=stored_grid[0])
+    resized = F.interpolate(stored, size=grid, mode="bicubic", align_corners=False)
+    return rearrange(resized, "1 D h w -> (h w) D")
 
 
 def normalize_images(images: Tensor) -> Tensor:

@@ -1,18 +1,16 @@
-"""The text tower: a SigLIP-style transformer over subword tokens, and its tokenizer."""
+"""The text tower: a SigLIP-style transformer over subword tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from importlib import resources
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 
 from soccermaster.models.layers import Block
-
-SPECIAL_TOKENS = ("<pad>", "[PLAYER]", "[TEAM]", "[COACH]", "[REFEREE]")
+from soccermaster.models.tokenizer import load_tokenizer
 
 
 class TextEncoder(nn.Module):
@@ -26,7 +24,11 @@ class TextEncoder(nn.Module):
         depth, num_heads: of its blocks.
         output_dim: width of the space shared with the video.
         max_length: L, tokens per text; longer texts are cut.
-        vocab_size: of the tokenizer; the built-in one when None.
+        mlp_dim: hidden width of the MLPs; 4 * embed_dim when None.
+        vocab_size: rows of the token embedding; as many as the tokenizer has tokens when None.
+        tokenizer: directory with `tokenizer.model` or `tokenizer.json` (see `load_tokenizer`); the
+            built-in tokenizer when None.
+        lowercase: lower-case the texts first. The release does not.
 
     Source: Zhai et al., SigLIP, ICCV 2023.
     """
@@ -38,27 +40,48 @@ class TextEncoder(nn.Module):
         num_heads: int,
         output_dim: int,
         max_length: int = 64,
+        mlp_dim: int | None = None,
         vocab_size: int | None = None,
+        tokenizer: Path | str | None = None,
+        lowercase: bool = False,
     ) -> None:
         super().__init__()
-        self.tokenizer = load_tokenizer()
+        self.tokenizer = load_tokenizer(tokenizer)
+        self.tokenizer_directory = None if tokenizer is None else Path(tokenizer)
         self.max_length = max_length
-        size = self.tokenizer.get_vocab_size()
-        if vocab_size is not None and vocab_size != size:
+        self.lowercase = lowercase
+        tokens = self.tokenizer.vocab_size
+        if vocab_size is not None and vocab_size < tokens:
             raise ValueError(
-                f"expected vocab_size {size}, that of the built-in tokenizer, got {vocab_size}"
+                f"expected a vocab_size of at least {tokens}, the tokens of the tokenizer, got "
+                f"{vocab_size}"
             )
-        self.token_embedding = nn.Embedding(size, embed_dim)
+        self.token_embedding = nn.Embedding(vocab_size or tokens, embed_dim)
         self.position_embedding = nn.Parameter(torch.randn(max_length, embed_dim) * 0.02)
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, 4 * embed_dim) for _ in range(depth)
+            Block(embed_dim, num_heads, mlp_dim or 4 * embed_dim) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.project = nn.Linear(embed_dim, output_dim)
 
     def forward(self, input_ids: Int[Tensor, "n L"]) -> Float[Tensor, "n D"]:
-        """Encode token ids, not normalised."""
+        """Encode token ids, not normalised.
+
+        Raises:
+            ValueError: more tokens than positions, or ids outside of the vocabulary.
+        """
+        rows, length = self.token_embedding.num_embeddings, self.max_length
+        if input_ids.ndim != 2 or input_ids.shape[1] > length:
+            raise ValueError(
+                f"expected token ids (n, L) with L up to {length}, got {tuple(input_ids.shape)}"
+            )
+        on_cpu = input_ids.device.type == "cpu"  # elsewhere a look at the values would wait
+        if on_cpu and not ((input_ids >= 0) & (input_ids < rows)).all():
+            raise ValueError(
+                f"expected token ids from 0 to {rows - 1}, got {int(input_ids.min())} to "
+                f"{int(input_ids.max())}: they are of another tokenizer."
+            )
         tokens = self.token_embedding(input_ids) + self.position_embedding[: input_ids.shape[1]]
         for block in self.blocks:
             tokens = block(tokens)
@@ -66,39 +89,11 @@ class TextEncoder(nn.Module):
 
     def encode(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
         """Tokenize and encode; an empty list gives (0, D)."""
-        ids = tokenize(self.tokenizer, texts, self.max_length)
+        ids = self.tokenize(texts)
         return self(ids.to(self.position_embedding.device))
 
-
-def load_tokenizer() -> Tokenizer:
-    """The built-in byte-level BPE tokenizer for anonymised soccer comments (any text works)."""
-    asset = resources.files("soccermaster.models") / "assets" / "tokenizer.json"
-    return Tokenizer.from_str(asset.read_text(encoding="utf-8"))
-
-
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Int[Tensor, "n L"]:
-    """Token ids, padded at the end and cut to `length`."""
-    pad = tokenizer.token_to_id("<pad>")
-    ids = torch.full((len(texts), length), pad, dtype=torch.long)
-    for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
-        kept = torch.tensor(encoding.ids[:length], dtype=torch.long)
-        ids[row, : len(kept)] = kept
-    return ids
-
-
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A byte-level BPE tokenizer learned from `texts`, with the anonymised words as single tokens.
-
-    Source: Sennrich et al., Neural Machine Translation of Rare Words with Subword Units, ACL 2016.
-    """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
+    def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "n L"]:
+        """Token ids of some texts, cut and padded to `max_length`."""
+        if self.lowercase:
+            texts = [text.lower() for text in texts]
+        return self.tokenizer(texts, self.max_length)

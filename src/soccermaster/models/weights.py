@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ class CheckpointError(ValueError):
 
 
 def write_checkpoint(
-    directory: Path | str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    directory: Path | str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    files: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a checkpoint folder; a reader never sees half of one.
 
@@ -33,15 +37,43 @@ def write_checkpoint(
         directory: of the checkpoint; replaced when it is a checkpoint already.
         config: what is needed to build the model again, JSON values alone.
         tensors: its state.
+        files: further files by their path in the folder.
+
+    Raises:
+        CheckpointError: `directory` exists and is something else.
+    """
+    with replaced_folder(directory, _is_checkpoint, f"a folder without our {CONFIG_NAME}") as fresh:
+        text = json.dumps({"format_version": FORMAT_VERSION, **config}, indent=2, allow_nan=False)
+        (fresh / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
+        on_cpu = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        save_file(on_cpu, fresh / WEIGHTS_NAME, metadata={"format": "pt"})
+        for name, content in (files or {}).items():
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / name).write_bytes(content)
+    return Path(directory)
+
+
+@contextmanager
+def replaced_folder(
+    directory: Path | str, replaceable: Callable[[Path], bool], otherwise: str
+) -> Iterator[Path]:
+    """A fresh folder to write into, which takes the place of `directory` when all went well.
+
+    Args:
+        directory: a new folder, an empty one, or one to replace.
+        replaceable: whether a folder that is there is of the same kind.
+        otherwise: what the folder is if it is not, for the error.
 
     Raises:
         CheckpointError: `directory` exists and is something else.
     """
     directory = Path(directory)
-    if directory.exists() and any(directory.iterdir()) and not (directory / CONFIG_NAME).is_file():
+    if directory.exists() and not directory.is_dir():
+        raise CheckpointError(f"expected a folder at {directory}, got a file. Nothing was written.")
+    if directory.exists() and any(directory.iterdir()) and not replaceable(directory):
         raise CheckpointError(
-            f"expected a new folder or an older checkpoint at {directory}, got a folder without "
-            f"{CONFIG_NAME}. Choose another place; nothing was written."
+            f"expected a new folder or an older checkpoint at {directory}, got {otherwise}. "
+            "Choose another place; nothing was written."
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
     fresh = directory.with_name(f".{directory.name}.writing-{os.getpid()}")
@@ -49,10 +81,7 @@ def write_checkpoint(
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     try:
-        text = json.dumps({"format_version": FORMAT_VERSION, **config}, indent=2, allow_nan=False)
-        (fresh / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
-        on_cpu = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        save_file(on_cpu, fresh / WEIGHTS_NAME, metadata={"format": "pt"})
+        yield fresh
         if directory.exists():
             directory.rename(old)
         try:
@@ -64,7 +93,6 @@ def write_checkpoint(
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return directory
 
 
 def find_checkpoint(path: Path | str) -> Path:
@@ -77,7 +105,7 @@ def find_checkpoint(path: Path | str) -> Path:
     for candidate in (path, path / "checkpoint"):
         if (candidate / CONFIG_NAME).is_file() and (candidate / WEIGHTS_NAME).is_file():
             return candidate
-    found = f"has {_listing(path)}" if path.is_dir() else "does not exist"
+    found = f"has {listing(path)}" if path.is_dir() else "does not exist"
     raise CheckpointError(
         f"expected a checkpoint folder with {CONFIG_NAME} and {WEIGHTS_NAME} (or a run folder that "
         f"holds one as 'checkpoint'), but {path} {found}. Train one with scripts/train.py, or give "
@@ -115,11 +143,20 @@ def read_tensors(directory: Path, prefix: str = "") -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = directory / WEIGHTS_NAME
+    tensors = read_safetensors(directory / WEIGHTS_NAME, lambda name: name.startswith(prefix))
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+def read_safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+    """The tensors of one file whose name is wanted.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+            names = [name for name in file.keys() if wanted(name)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"cannot read {path}: {error}. The file is damaged or incomplete; copy it again."
@@ -158,21 +195,31 @@ def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> N
     if missing or unexpected or resized:
         raise CheckpointError(
             f"the checkpoint does not fit: {where}\n"
-            f"  missing from the checkpoint: {_some(missing)}\n"
-            f"  unexpected in the checkpoint: {_some(unexpected)}\n"
-            f"  resized: {_some(resized)}\n"
+            f"  missing from the checkpoint: {some(missing)}\n"
+            f"  unexpected in the checkpoint: {some(unexpected)}\n"
+            f"  resized: {some(resized)}\n"
             "Build the model with the configuration of the checkpoint (load_model does), or choose "
             "a checkpoint of this architecture."
         )
 
 
-def _some(names: list[str], limit: int = 20) -> str:
+def _is_checkpoint(directory: Path) -> bool:
+    try:
+        config = json.loads((directory / CONFIG_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "format_version" in config
+
+
+def some(names: Sequence[str], limit: int = 20) -> str:
+    """Names for a message: all of them, or the first and their number."""
     if not names:
         return "none"
     more = f", ... ({len(names)} in all)" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
-def _listing(path: Path) -> str:
+def listing(path: Path) -> str:
+    """What lies in a folder, for a message."""
     names = sorted(p.name for p in path.iterdir())
-    return _some(names, 8) if names else "nothing in it"
+    return some(names, 8) if names else "nothing in it"
