@@ -2,6 +2,7 @@
 
     model = load_model("outputs/my_run/checkpoint")
     outputs = model(images, text=["[PLAYER] takes a corner"], tasks=["events", "alignment"])
+    encoder = load_encoder("google/siglip2-large-patch16-512")
 
 Needs neither Hydra nor the training code.
 """
@@ -15,11 +16,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from soccermaster.models.encoder import VideoEncoder, normalize_images
+from soccermaster.models.encoder import VideoEncoder, normalize_images, resize_positions
+from soccermaster.models.huggingface import (
+    find_directory,
+    is_model_directory,
+    looks_like_hub_id,
+    read_text_tower,
+    read_vision_tower,
+)
+from soccermaster.models.text import TextEncoder
+from soccermaster.models.tokenizer import TOKENIZER_FILES
 from soccermaster.models.weights import (
     CheckpointError,
     find_checkpoint,
@@ -81,29 +92,41 @@ class SoccerModel(nn.Module):
 
     def forward(
         self,
-        images: Tensor,
-        text: Sequence[str] | None = None,
+        images: Tensor | np.ndarray,
+        text: Sequence[str] | Tensor | np.ndarray | None = None,
         tasks: Sequence[str] | None = None,
         frame_mask: Bool[Tensor, "B T"] | None = None,
+        input_ids: Tensor | np.ndarray | None = None,
     ) -> dict[str, Any]:
         """Run some heads on some clips.
 
         Args:
-            images: (B, T, 3, H, W), float in [-1, 1] or uint8.
-            text: any number of sentences for the heads that read text.
-            tasks: names of the heads; all when None.
+            images: RGB (B, T, 3, H, W): uint8 in 0..255, or float in [-1, 1], which is
+                uint8 / 127.5 - 1.
+            text: any number of sentences for the heads that read text, or their token ids (N, L).
+            tasks: names of the heads; all that the model can run when None.
             frame_mask: (B, T), False for padding frames.
+            input_ids: token ids (N, L) in place of `text`.
 
         Returns:
             The output dataclass of each task by its name.
 
         Raises:
-            ValueError: a task is unknown; the known ones are listed.
+            ValueError: a task is unknown (the known ones are listed) or lacks something to be run,
+                both `text` and `input_ids` are given, or text and nothing that reads it.
         """
+        images = torch.as_tensor(images)
         if frame_mask is None:
             frame_mask = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+        if text is not None and input_ids is not None:
+            raise ValueError("expected text or input_ids, got both")
+        if isinstance(text, Tensor | np.ndarray):
+            text, input_ids = None, text
+        if tasks is None and (text is not None or input_ids is not None):
+            tasks = list(self.tasks)  # a text that cannot be read is an error, not left out
         texts = (text,) if isinstance(text, str) else tuple(text or ())
-        batch = Batch(images=images, frame_mask=frame_mask, texts=texts)
+        ids = None if input_ids is None else torch.as_tensor(input_ids).to(images.device)
+        batch = Batch(images=images, frame_mask=frame_mask, texts=texts, text_ids=ids)
         return self.run(batch, tasks)
 
     def run(self, batch: Batch, tasks: Sequence[str] | None = None) -> dict[str, Any]:
@@ -119,23 +142,28 @@ class SoccerModel(nn.Module):
         return self.encoder(normalize_images(batch.images), reads, mask)
 
     def check_names(self, tasks: Sequence[str] | None) -> list[str]:
-        """The given task names, or all of them.
+        """The given task names, or those of all tasks that can be run.
 
         Raises:
-            ValueError: a name is unknown.
+            ValueError: a name is unknown, or its task lacks something.
         """
         if tasks is None:
-            return list(self.tasks)
+            return [name for name, task in self.tasks.items() if task.lacks() is None]
         unknown = [name for name in tasks if name not in self.tasks]
         if unknown:
             raise ValueError(
                 f"expected tasks among {sorted(self.tasks)}, got {unknown}. Ask for one of those, "
                 "or train a model that has the others."
             )
+        for name in tasks:
+            if (lack := self.tasks[name].lacks()) is not None:
+                raise ValueError(f"task '{name}' cannot be run: {lack}")
         return list(tasks)
 
     def save(self, directory: Path | str, **notes: Any) -> Path:
         """Write `config.json` and `model.safetensors`, atomically.
+
+        The tokenizer of a text tower goes with them, unless it is the built-in one.
 
         Args:
             directory: of the checkpoint.
@@ -149,7 +177,8 @@ class SoccerModel(nn.Module):
                 "expected a model that knows its configuration, got one that was put together by "
                 "hand. Build it with SoccerModel.from_config(...)."
             )
-        return write_checkpoint(directory, {**self.config, **notes}, self.state_dict())
+        config, files = pack_tokenizers(self.config)
+        return write_checkpoint(directory, {**config, **notes}, self.state_dict(), files)
 
 
 def load_model(path: Path | str) -> SoccerModel:
@@ -159,7 +188,7 @@ def load_model(path: Path | str) -> SoccerModel:
         CheckpointError: there is no checkpoint, it is damaged, or it does not fit.
     """
     directory = find_checkpoint(path)
-    config = read_config(directory)
+    config = unpack_tokenizers(read_config(directory), directory)
     try:
         model = SoccerModel.from_config(config)
     except (ValueError, KeyError) as error:
@@ -168,18 +197,52 @@ def load_model(path: Path | str) -> SoccerModel:
     return model.eval()
 
 
-def load_encoder(path: Path | str) -> VideoEncoder:
-    """The encoder of a checkpoint folder, in evaluation mode.
+def load_encoder(
+    source: Path | str,
+    image_size: int | Sequence[int] | None = None,
+    temporal_depth: int | None = None,
+    num_frames: int | None = None,
+) -> VideoEncoder:
+    """An encoder from a checkpoint of ours or from SigLIP, in evaluation mode.
+
+    From SigLIP the temporal gates are closed and the frame embedding is 0, so that the encoder
+    computes what the image tower computes, frame by frame.
+
+    Args:
+        source: a checkpoint folder of ours (or the run folder around it), a directory of a
+            Hugging Face SigLIP or SigLIP 2 model, or its hub id, for example
+            "google/siglip2-large-patch16-512".
+        image_size: side, or (H, W), that the position embedding is resampled for; as stored when
+            None. The encoder takes images of any other size as well.
+        temporal_depth: of a SigLIP encoder: how many blocks, the last ones, shall attend over time;
+            a third of them, as in the paper, when None.
+        num_frames: of a SigLIP encoder: how many frames the frame embedding is for; 30 when None.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged, or it does not fit.
+        CheckpointError: there is no such thing, it is damaged, or it does not fit.
+        ValueError: a size that is no multiple of the patch size, or an argument that only a SigLIP
+            encoder takes.
     """
-    directory = find_checkpoint(path)
-    try:
-        encoder = build(read_config(directory)["encoder"], "encoder")
-    except ValueError as error:
-        raise CheckpointError(f"cannot build the encoder of {directory}: {error}") from error
-    load_strictly(encoder, read_tensors(directory, "encoder."), f"encoder of {directory}")
+    if _is_siglip(source):
+        directory = find_directory(source)
+        tower = read_vision_tower(directory, temporal_depth, num_frames or 30)
+        encoder = VideoEncoder(**tower.arguments)
+        tensors = _with_fresh_temporal(encoder, tower.tensors)
+    else:
+        if temporal_depth is not None or num_frames is not None:
+            raise ValueError(
+                f"temporal_depth and num_frames are settled in the checkpoint {source}; they are "
+                "chosen for a SigLIP directory or hub id alone"
+            )
+        directory = find_checkpoint(source)
+        try:
+            encoder = build(read_config(directory)["encoder"], "encoder")
+        except ValueError as error:
+            raise CheckpointError(f"cannot build the encoder of {directory}: {error}") from error
+        tensors = read_tensors(directory, "encoder.")
+    load_strictly(encoder, tensors, f"encoder of {directory}")
+    if image_size is not None:
+        encoder.set_image_size(image_size)
     return encoder.eval()
 
 
@@ -187,18 +250,24 @@ def load_encoder(path: Path | str) -> VideoEncoder:
 class Initialised:
     """What a model took from a checkpoint."""
 
-    loaded: tuple[str, ...]  # "encoder" and names of tasks
+    loaded: tuple[str, ...]  # "encoder", names of tasks, text towers
     fresh: tuple[str, ...]  # tasks that the checkpoint does not have
     unused: tuple[str, ...]  # tasks of the checkpoint that the model does not have
 
 
-def initialise_from(model: SoccerModel, path: Path | str) -> Initialised:
-    """Take the encoder and the tasks of the same name from a checkpoint.
+def initialise_from(model: SoccerModel, source: Path | str) -> Initialised:
+    """Take the encoder and the tasks of the same name from a checkpoint, or the towers of SigLIP.
+
+    From a Hugging Face directory or hub id the encoder takes the vision tower, resampled to its
+    image size, and text towers that have a tokenizer directory take the text tower; one with the
+    built-in tokenizer stays as it is.
 
     Raises:
         CheckpointError: a part that both have does not fit.
     """
-    directory = find_checkpoint(path)
+    if _is_siglip(source):
+        return _initialise_from_siglip(model, find_directory(source))
+    directory = find_checkpoint(source)
     stored = set(read_config(directory).get("tasks", {}))
     load_strictly(
         model.encoder, read_tensors(directory, "encoder."), f"encoder of init_from={directory}"
@@ -212,6 +281,81 @@ def initialise_from(model: SoccerModel, path: Path | str) -> Initialised:
         fresh=tuple(name for name in model.tasks if name not in stored),
         unused=tuple(sorted(stored - set(model.tasks))),
     )
+
+
+def _initialise_from_siglip(model: SoccerModel, directory: Path) -> Initialised:
+    encoder = model.encoder
+    tower = read_vision_tower(directory, len(encoder.temporal), encoder.num_frames)
+    heads = encoder.blocks[0].attention.num_heads if len(encoder.blocks) else 0
+    if heads != tower.arguments["num_heads"]:
+        raise CheckpointError(
+            f"expected encoder.num_heads={tower.arguments['num_heads']}, that of {directory}, got "
+            f"{heads}"
+        )
+    tensors = _with_fresh_temporal(encoder, tower.tensors)
+    stored, patch = tower.arguments["image_size"], tower.arguments["patch_size"]
+    grid = (stored[0] // patch, stored[1] // patch)
+    if grid != encoder.grid:
+        resampled = resize_positions(tensors["position_embedding"], grid, encoder.grid)
+        tensors["position_embedding"] = resampled
+    load_strictly(encoder, tensors, f"encoder of init_from={directory}")
+    loaded = ["encoder"]
+    for name, module in model.named_modules():
+        if isinstance(module, TextEncoder) and module.tokenizer_directory is not None:
+            text = read_text_tower(directory)
+            load_strictly(module, text.tensors, f"text tower '{name}' of init_from={directory}")
+            loaded.append(name.removeprefix("tasks."))
+    return Initialised(loaded=tuple(loaded), fresh=tuple(model.tasks), unused=())
+
+
+def _is_siglip(source: Path | str) -> bool:
+    path = Path(source)
+    return is_model_directory(path) if path.exists() else looks_like_hub_id(source)
+
+
+def _with_fresh_temporal(encoder: VideoEncoder, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of an image tower, and the encoder's own of what the tower does not have."""
+    own = encoder.state_dict()
+    fresh = {k: v for k, v in own.items() if k == "frame_embedding" or k.startswith("temporal.")}
+    return fresh | dict(tensors)
+
+
+def pack_tokenizers(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A configuration whose tokenizers lie in the checkpoint folder, and the files to put there.
+
+    Raises:
+        CheckpointError: the directory of a tokenizer is gone.
+    """
+    files: dict[str, bytes] = {}
+
+    def pack(node: Any, where: str) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        packed = {key: pack(value, f"{where}.{key}".strip(".")) for key, value in node.items()}
+        if "_target_" in node and isinstance(node.get("tokenizer"), str):
+            folder = f"tokenizers/{where}"
+            directory = find_directory(node["tokenizer"])
+            for name in TOKENIZER_FILES:
+                if (directory / name).is_file():
+                    files[f"{folder}/{name}"] = (directory / name).read_bytes()
+            packed["tokenizer"] = folder
+        return packed
+
+    return pack(config, ""), files
+
+
+def unpack_tokenizers(config: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """The configuration of a checkpoint folder with the places of its tokenizers resolved."""
+
+    def unpack(node: Any) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        unpacked = {key: unpack(value) for key, value in node.items()}
+        if "_target_" in node and isinstance(node.get("tokenizer"), str):
+            unpacked["tokenizer"] = str(directory / node["tokenizer"])
+        return unpacked
+
+    return unpack(config)
 
 
 def build(node: Mapping[str, Any], where: str) -> nn.Module:

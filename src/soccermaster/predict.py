@@ -105,7 +105,7 @@ class Predictor:
         self.clip_seconds = clip_seconds
         self.clip_fps = clip_fps
         self.top_texts = top_texts
-        reads = {name: task.reads for name, task in model.tasks.items()}
+        reads = {name: model.tasks[name].reads for name in model.check_names(None)}
         self.frame_tasks = [name for name, read in reads.items() if "frames" not in read]
         self.clip_tasks = [name for name, read in reads.items() if "frames" in read]
         self._text_vectors: Tensor | None = None

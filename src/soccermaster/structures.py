@@ -153,6 +153,7 @@ class Batch:
     cameras: Cameras | None = None
     events: tuple[str | None, ...] = ()
     texts: tuple[str | None, ...] = ()
+    text_ids: Int[Tensor, "N L"] | None = None  # tokens in place of `texts`
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 import torch
@@ -102,6 +102,21 @@ class VideoEncoder(nn.Module):
                 f"{max(1, round(width / self.patch_size)) * self.patch_size}."
             )
         return height // self.patch_size, width // self.patch_size
+
+    @torch.no_grad()
+    def set_image_size(self, image_size: int | Sequence[int]) -> None:
+        """Store the position embedding for another size: a side, or (H, W).
+
+        Raises:
+            ValueError: a side is not a multiple of the patch size.
+        """
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = (int(side) for side in sides)
+        grid = self.grid_of(height, width)
+        if grid != self.grid:
+            resized = resize_positions(self.position_embedding, self.grid, grid)
+            self.position_embedding = nn.Parameter(resized)
+        self.image_size, self.grid = (height, width), grid
 
     def forward(
         self,

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from soccermaster.models.huggingface import find_directory
 from soccermaster.models.layers import Block
 from soccermaster.models.tokenizer import load_tokenizer
 
@@ -27,7 +28,7 @@ class TextEncoder(nn.Module):
         mlp_dim: hidden width of the MLPs; 4 * embed_dim when None.
         vocab_size: rows of the token embedding; as many as the tokenizer has tokens when None.
         tokenizer: directory with `tokenizer.model` or `tokenizer.json` (see `load_tokenizer`); the
-            built-in tokenizer when None.
+            built-in tokenizer when None. A hub id will do as well.
         lowercase: lower-case the texts first. The release does not.
 
     Source: Zhai et al., SigLIP, ICCV 2023.
@@ -46,8 +47,8 @@ class TextEncoder(nn.Module):
         lowercase: bool = False,
     ) -> None:
         super().__init__()
-        self.tokenizer = load_tokenizer(tokenizer)
-        self.tokenizer_directory = None if tokenizer is None else Path(tokenizer)
+        self.tokenizer_directory = None if tokenizer is None else find_directory(tokenizer)
+        self.tokenizer = load_tokenizer(self.tokenizer_directory)
         self.max_length = max_length
         self.lowercase = lowercase
         tokens = self.tokenizer.vocab_size

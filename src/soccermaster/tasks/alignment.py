@@ -20,7 +20,7 @@ from soccermaster.metrics.retrieval import RetrievalMetrics
 from soccermaster.models.text import TextEncoder
 from soccermaster.ops.losses import pairwise_sigmoid_loss
 from soccermaster.structures import AlignmentPrediction, Batch, Features
-from soccermaster.tasks.base import Task
+from soccermaster.tasks.base import Recipe, Task
 from soccermaster.vocabulary import INTERCHANGEABLE_EVENTS
 
 
@@ -43,9 +43,11 @@ class Alignment(Task):
         interchangeable: events of which any comment fits any clip.
         term_weights: of the loss terms (`siglip`).
         lr: learning rate of the head, text tower included.
+        recipe: "corrected" takes equal comments as positives whatever their event. "official" takes
+            them as negatives, as the release does, except for the `interchangeable` events: two
+            clips with the same comment then push each other away.
 
-    Source: SoccerMaster (CVPR 2026); Zhai et al., SigLIP, ICCV 2023. Differs from the release on
-    purpose: equal comments are positives whatever their event.
+    Source: SoccerMaster (CVPR 2026); Zhai et al., SigLIP, ICCV 2023.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"text"})
@@ -58,8 +60,9 @@ class Alignment(Task):
         interchangeable: Sequence[str] = INTERCHANGEABLE_EVENTS,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
+        recipe: Recipe = "corrected",
     ) -> None:
-        super().__init__(term_weights, lr)
+        super().__init__(term_weights, lr, recipe)
         if text is not None and text.project.out_features != embed_dim:
             raise ValueError(
                 f"expected a text tower with output_dim {embed_dim} (that of the encoder), got "
@@ -73,10 +76,15 @@ class Alignment(Task):
     def forward(self, features: Features, batch: Batch | None = None) -> AlignmentOutput:
         """Embed the clips and, when the batch has texts, the texts."""
         video = F.normalize(features.mean_frame().float(), dim=-1)
-        given = [] if batch is None else [i for i, t in enumerate(batch.texts) if t is not None]
-        if not given:
-            return AlignmentOutput(video=video)
-        text = self.encode_text([batch.texts[i] for i in given])  # type: ignore[union-attr,misc]
+        if batch is not None and batch.text_ids is not None:
+            given = list(range(len(batch.text_ids)))
+            text = F.normalize(self._tower()(batch.text_ids).float(), dim=-1)
+        else:
+            texts = () if batch is None else batch.texts
+            given = [i for i, sentence in enumerate(texts) if sentence is not None]
+            if not given:
+                return AlignmentOutput(video=video)
+            text = self.encode_text([texts[i] for i in given])  # type: ignore[misc]
         logits = video @ text.T * self.logit_scale.exp() + self.logit_bias
         return AlignmentOutput(video=video, text=text, logits=logits, text_of=tuple(given))
 
@@ -86,12 +94,21 @@ class Alignment(Task):
         Raises:
             ValueError: the model has no text tower.
         """
+        return F.normalize(self._tower().encode(texts).float(), dim=-1)
+
+    def lacks(self) -> str | None:
+        """The text tower, when the model was built without one."""
+        if self.text is not None:
+            return None
+        return (
+            "the model has no text tower. Convert the checkpoint with "
+            "text=DIRECTORY_OF_A_SIGLIP_MODEL, or build the task with text=..."
+        )
+
+    def _tower(self) -> TextEncoder:
         if self.text is None:
-            raise ValueError(
-                "this model has no text tower, so it cannot embed texts. Give one: text=... when "
-                "the task is built or the checkpoint converted."
-            )
-        return F.normalize(self.text.encode(texts).float(), dim=-1)
+            raise ValueError(f"texts cannot be embedded: {self.lacks()}")
+        return self.text
 
     def loss(self, output: AlignmentOutput, batch: Batch) -> dict[str, Tensor]:
         """`siglip`: summed over the texts, averaged over the clips that have one."""
@@ -107,7 +124,8 @@ class Alignment(Task):
         for i in output.text_of:
             event = batch.events[i] if batch.events else None
             words = " ".join((batch.texts[i] or "").lower().split())
-            keys.append(event if event in self.interchangeable else f"text: {words}")
+            alone = f"clip: {i}" if self.recipe == "official" else f"text: {words}"
+            keys.append(event if event in self.interchangeable else alone)
         index = {key: n for n, key in enumerate(dict.fromkeys(keys))}
         ids = torch.tensor([index[key] for key in keys], device=output.video.device)
         return ids[:, None] == ids[None]

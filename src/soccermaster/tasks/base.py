@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from soccermaster.structures import Batch, Features
+
+
+#: "corrected" are our losses; "official" are those of the release, for comparison and parity.
+Recipe = Literal["corrected", "official"]
 
 
 class Task(nn.Module, ABC):
@@ -27,17 +31,28 @@ class Task(nn.Module, ABC):
     Attributes:
         term_weights: weight of each loss term within the task, 1 where not named.
         lr: learning rate of the head; None takes that of the optimizer config.
+        recipe: whose losses it learns by. The class says what differs, and why.
     """
 
     requires: ClassVar[frozenset[str]]
     reads: ClassVar[frozenset[str]]
 
     def __init__(
-        self, term_weights: Mapping[str, float] | None = None, lr: float | None = None
+        self,
+        term_weights: Mapping[str, float] | None = None,
+        lr: float | None = None,
+        recipe: Recipe = "corrected",
     ) -> None:
         super().__init__()
+        if recipe not in get_args(Recipe):
+            raise ValueError(f"expected a recipe among {get_args(Recipe)}, got '{recipe}'")
         self.term_weights = dict(term_weights or {})
         self.lr = lr
+        self.recipe = recipe
+
+    def lacks(self) -> str | None:
+        """What the head is missing to be run, and what to do about it; None: nothing."""
+        return None
 
     @abstractmethod
     def forward(self, features: Features, batch: Batch | None = None) -> Any:

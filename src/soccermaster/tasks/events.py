@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from soccermaster.metrics.classification import EventMetrics
 from soccermaster.ops.losses import masked_cross_entropy
 from soccermaster.structures import Batch, EventPrediction, Features
-from soccermaster.tasks.base import Task
+from soccermaster.tasks.base import Recipe, Task
 from soccermaster.vocabulary import EVENTS, UNKNOWN
 
 
@@ -38,6 +38,7 @@ class EventClassification(Task):
             published shape.
         term_weights: of the loss terms (`cross_entropy`).
         lr: learning rate of the head.
+        recipe: "corrected" and "official" are the same here: mean cross-entropy.
 
     Source: SoccerMaster (CVPR 2026), event classification head.
     """
@@ -54,8 +55,9 @@ class EventClassification(Task):
         ffn_dim: int | None = None,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
+        recipe: Recipe = "corrected",
     ) -> None:
-        super().__init__(term_weights, lr)
+        super().__init__(term_weights, lr, recipe)
         self.classes = tuple(classes)
         self._index = {name: i for i, name in enumerate(self.classes)}
         if len(self._index) != len(self.classes):
