@@ -66,7 +66,9 @@ DIALECTS: tuple[Dialect, ...] = (
         "timesformer.resblocks.{i}.temporal",
         "temporal_positional_embedding",
     ),
-    Dialect("transformers 4", "vision_model.", "embeddings", "encoder.layers.{i}", "post_layernorm"),
+    Dialect(
+        "transformers 4", "vision_model.", "embeddings", "encoder.layers.{i}", "post_layernorm"
+    ),
     Dialect("transformers 5", "", "embeddings", "encoder.layers.{i}", "post_layernorm"),
 )
 
@@ -107,7 +109,10 @@ def find_dialect(names: Iterable[str], where: str) -> Dialect:
     names = set(names)
     for dialect in DIALECTS:
         stub = f"{dialect.prefix}{dialect.block.format(i=0)}.layer_norm1.weight"
-        if stub in names and f"{dialect.prefix}{dialect.embeddings}.patch_embedding.weight" in names:
+        if (
+            stub in names
+            and f"{dialect.prefix}{dialect.embeddings}.patch_embedding.weight" in names
+        ):
             return dialect
     raise CheckpointError(
         f"expected a SigLIP vision tower named as in {', '.join(d.name for d in DIALECTS)}, but "
@@ -215,7 +220,7 @@ def text_arguments(tensors: Mapping[str, Tensor], prefix: str, where: str) -> di
 
 
 def attention_rules(ours: str, theirs: str) -> list[Rule]:
-    """torch's MultiheadAttention, whose input projection is fused as ours is."""
+    """Torch's MultiheadAttention, whose input projection is fused as ours is."""
     return [
         same(f"{ours}.qkv.weight", f"{theirs}.in_proj_weight"),
         same(f"{ours}.qkv.bias", f"{theirs}.in_proj_bias"),

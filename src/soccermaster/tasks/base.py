@@ -11,7 +11,6 @@ from torchmetrics import Metric
 
 from soccermaster.structures import Batch, Features
 
-
 #: "corrected" are our losses; "official" are those of the release, for comparison and parity.
 Recipe = Literal["corrected", "official"]
 
