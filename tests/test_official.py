@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import soccermaster as sm
+from soccermaster.model import SoccerModel
 from soccermaster.models.weights import CheckpointError
 from soccermaster.official import from_official, to_official
 from tests.release import FRAMES, GRID, PATCH, WIDTH, ReleaseBackbone, event_head, write_release
@@ -80,7 +81,9 @@ def test_every_dialect_gives_the_same_model_and_comes_back_bit_by_bit(release, t
     to_official(tmp_path / "ours", tmp_path / "back")
     assert_same_files(release, tmp_path / "back")
     to_official(tmp_path / "ours", tmp_path / "other", dialect="release")
-    assert torch.equal(read(tmp_path / "other" / "backbone.pt")["post_norm.weight"], state["post_norm.weight"])
+    assert torch.equal(
+        read(tmp_path / "other" / "backbone.pt")["post_norm.weight"], state["post_norm.weight"]
+    )
 
 
 @pytest.mark.parametrize("prefix", ["vision_model.", ""])
@@ -190,12 +193,12 @@ def test_what_has_no_place_in_the_official_format_is_named(tmp_path):
 
     config = {"encoder": {**CONFIG["encoder"], "image_size": [32, 32]}, "tasks": {}}
     events = CONFIG["tasks"]["events"]
-    model = sm.model.SoccerModel.from_config({**config, "tasks": {"a": events, "b": events}})
+    model = SoccerModel.from_config({**config, "tasks": {"a": events, "b": events}})
     model.save(tmp_path / "ours")
     with pytest.raises(CheckpointError, match="no place for task 'b'"):
         to_official(tmp_path / "ours", tmp_path / "official")
     config["encoder"]["stem"] = "conv"
-    sm.model.SoccerModel.from_config(config).save(tmp_path / "ours")
+    SoccerModel.from_config(config).save(tmp_path / "ours")
     with pytest.raises(CheckpointError, match="'conv' stem"):
         to_official(tmp_path / "ours", tmp_path / "official")
 

@@ -82,8 +82,11 @@ def test_background_is_what_is_left():
 def test_points_and_segments_are_gaussians_of_the_distance():
     torch.manual_seed(3)
     height, width, sigma = 37, 53, 2.0
-    size, centres = (height, width), torch.stack(
-        torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"), -1
+    size, centres = (
+        (height, width),
+        torch.stack(
+            torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"), -1
+        ),
     )
     points = torch.rand(40, 2) * torch.tensor([width, height])
     distance = (centres - points[:, None, None]).norm(dim=-1)

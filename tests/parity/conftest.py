@@ -19,7 +19,9 @@ def parity(shared: Path) -> Path:
     """The folder with the checkpoint, its inputs and its outputs."""
     folder = shared / "parity"
     if not folder.is_dir():
-        pytest.skip("the official checkpoint (folder 'shared/parity' beside the checkout) is absent")
+        pytest.skip(
+            "the official checkpoint (folder 'shared/parity' beside the checkout) is absent"
+        )
     return folder
 
 

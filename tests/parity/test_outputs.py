@@ -33,7 +33,10 @@ def test_outputs_are_the_official_ones(name, outputs, official):
 def test_features_are_the_official_ones(model, inputs, official):
     with torch.no_grad():
         features = model.encoder(torch.from_numpy(inputs["images"]))
-    for ours, theirs in ((features.patches, "local_features"), (features.frames, "global_features")):
+    for ours, theirs in (
+        (features.patches, "local_features"),
+        (features.frames, "global_features"),
+    ):
         torch.testing.assert_close(ours, official[f"backbone/{theirs}"], atol=ATOL, rtol=0)
 
 
