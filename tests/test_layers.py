@@ -22,6 +22,8 @@ ALLOWED = {
     "viz": ROW_1,
     "tasks": ROW_1 | {"models", "metrics", "viz"},
     "model": ROW_1 | {"models", "tasks.base"},
+    "official": ROW_1 | {"models", "model", "official_heads"},
+    "official_heads": ROW_0 | {"models"},
     "predict": ROW_1 | {"models", "tasks.base", "model", "data", "metrics", "viz"},
     "predict_files": ROW_1 | {"models", "model", "data", "metrics", "viz", "predict"},
     "training": ROW_1 | {"models", "tasks.base", "model", "data", "metrics", "viz"},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from soccermaster.models.detr_decoder import DetrDecoder, cell_centres, inverse_sigmoid
-from soccermaster.models.text import TextEncoder, load_tokenizer, tokenize
+from soccermaster.models.text import TextEncoder
+from soccermaster.models.tokenizer import load_tokenizer
 from soccermaster.models.upsampler import PixelShuffleUpsampler
 
 
@@ -55,13 +57,28 @@ def test_text_tower_depends_on_the_text_and_handles_any_text():
 
 
 def test_anonymised_words_are_single_tokens():
-    tokens = load_tokenizer().encode("[PLAYER] of [TEAM] takes the corner").tokens
+    tokens = load_tokenizer().tokenizer.encode("[PLAYER] of [TEAM] takes the corner").tokens
     assert tokens[0] == "[PLAYER]"
     assert "[TEAM]" in tokens
 
 
 def test_tokens_are_padded_and_cut():
-    ids = tokenize(load_tokenizer(), ["goal", "goal " * 40], length=6)
+    ids = load_tokenizer()(["goal", "goal " * 40], length=6)
     assert ids.shape == (2, 6)
     assert ids[0, -1] == 0
     assert (ids[1] != 0).all()
+
+
+def test_queries_look_at_several_levels():
+    decoder = DetrDecoder(16, hidden_dim=32, num_queries=5, num_heads=2, feature_levels=(1, 2, 0.5))
+    _, boxes = decoder(torch.rand(2, 16, 4, 6))
+    assert boxes.shape == (1, 2, 5, 4)
+    sizes = [level(torch.rand(1, 16, 4, 6)).shape[-2:] for level in decoder.resample]
+    assert sizes == [(8, 12), (2, 3)]
+    boxes.square().sum().backward()
+
+
+@pytest.mark.parametrize("levels", [(), (2.0,), (1.0, 3.0), (1.0, 1.0), (1.0, -2.0)])
+def test_levels_are_powers_of_two_after_one(levels):
+    with pytest.raises(ValueError, match="feature_levels"):
+        DetrDecoder(16, hidden_dim=32, feature_levels=levels)

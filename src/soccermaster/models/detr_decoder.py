@@ -31,6 +31,9 @@ class DetrDecoder(nn.Module):
             them (the paper); "tokens" makes one query of every cell of the feature map, at its
             place and with its content, which finds many small people much sooner.
         initial_size: (w, h) of the boxes before training, in fractions of the frame.
+        feature_levels: resolution of each value map relative to the feature map: 1 first (the paper
+            has it alone), then any powers of two. Finer ones are made by transposed convolutions,
+            coarser ones by strided convolutions; queries sample from all of them.
 
     Source: Zhu et al., Deformable DETR, ICLR 2021, without its encoder.
     """
@@ -46,13 +49,20 @@ class DetrDecoder(nn.Module):
         ffn_dim: int = 1024,
         query_init: Literal["learned", "tokens"] = "learned",
         initial_size: tuple[float, float] = (0.1192, 0.1192),
+        feature_levels: Sequence[float] = (1.0,),
     ) -> None:
         super().__init__()
+        if not feature_levels or feature_levels[0] != 1:
+            raise ValueError(f"expected feature_levels that begin with 1, got {feature_levels}")
         self.project = nn.Sequential(
             nn.Conv2d(embed_dim, hidden_dim, 1), nn.GroupNorm(min(32, hidden_dim // 4), hidden_dim)
         )
+        self.resample = nn.ModuleList(
+            _resampler(embed_dim, hidden_dim, level) for level in feature_levels[1:]
+        )
         self.layers = nn.ModuleList(
-            DecoderLayer(hidden_dim, num_heads, num_points, ffn_dim) for _ in range(num_layers)
+            DecoderLayer(hidden_dim, num_heads, num_points, ffn_dim, len(feature_levels))
+            for _ in range(num_layers)
         )
         self.box = BoxHead(hidden_dim, initial_size)
         nn.init.xavier_uniform_(self.project[0].weight)
@@ -71,13 +81,14 @@ class DetrDecoder(nn.Module):
         self, feature_map: Float[Tensor, "b D h w"]
     ) -> tuple[Float[Tensor, "layers b Q C"], Float[Tensor, "layers b Q 4"]]:
         """Query embeddings and boxes (cxcywh in [0, 1]) after each layer."""
-        values = self.project(feature_map)
-        grid = (values.shape[-2], values.shape[-1])
-        memory = rearrange(values, "b C h w -> b (h w) C")
-        position, queries, reference = self._queries(memory, grid)
+        maps = [self.project(feature_map), *(level(feature_map) for level in self.resample)]
+        grids = [(values.shape[-2], values.shape[-1]) for values in maps]
+        levels = [rearrange(values, "b C h w -> b (h w) C") for values in maps]
+        position, queries, reference = self._queries(levels[0], grids[0])
+        memory = torch.cat(levels, dim=1) if len(levels) > 1 else levels[0]
         embeddings, boxes = [], []
         for layer in self.layers:
-            queries = layer(queries, position, reference, memory, [grid])
+            queries = layer(queries, position, reference, memory, grids)
             box = self.box(queries, reference)
             embeddings.append(queries)
             boxes.append(box)
@@ -105,11 +116,13 @@ class DetrDecoder(nn.Module):
 class DecoderLayer(nn.Module):
     """Self-attention among queries, deformable attention to the map, MLP; post-norm."""
 
-    def __init__(self, hidden_dim: int, num_heads: int, num_points: int, ffn_dim: int) -> None:
+    def __init__(
+        self, hidden_dim: int, num_heads: int, num_points: int, ffn_dim: int, num_levels: int = 1
+    ) -> None:
         super().__init__()
         self.self_attention = Attention(hidden_dim, num_heads)
         self.norm_self = nn.LayerNorm(hidden_dim)
-        self.cross_attention = DeformableAttention(hidden_dim, num_heads, num_points)
+        self.cross_attention = DeformableAttention(hidden_dim, num_heads, num_points, num_levels)
         self.norm_cross = nn.LayerNorm(hidden_dim)
         self.linear1 = nn.Linear(hidden_dim, ffn_dim)
         self.linear2 = nn.Linear(ffn_dim, hidden_dim)
@@ -207,6 +220,21 @@ class BoxHead(nn.Module):
         raw = self.layers[2](x)
         centre = raw[..., :2] + inverse_sigmoid(reference)
         return torch.cat([centre, raw[..., 2:]], dim=-1).sigmoid()
+
+
+def _resampler(embed_dim: int, hidden_dim: int, level: float) -> nn.Sequential:
+    """(b, D, h, w) -> (b, C, level * h, level * w), for a level of 2, 4, ..., 1/2, 1/4, ..."""
+    octaves = round(math.log2(level)) if level > 0 else 0
+    if not octaves or 2.0**octaves != level:
+        raise ValueError(f"expected further feature_levels of 2, 0.5, 4, 0.25, ..., got {level}")
+    layers: list[nn.Module] = [nn.Conv2d(embed_dim, hidden_dim, 1)]
+    for _ in range(abs(octaves)):
+        layers += [
+            nn.ConvTranspose2d(hidden_dim, hidden_dim, 2, stride=2)
+            if octaves > 0
+            else nn.Conv2d(hidden_dim, hidden_dim, 3, stride=2, padding=1)
+        ]
+    return nn.Sequential(*layers, nn.GroupNorm(min(32, hidden_dim // 4), hidden_dim))
 
 
 def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:

@@ -46,23 +46,26 @@ def joined(ours: str, theirs: Sequence[str], dim: int = 0) -> Rule:
         return [torch.cat(parts, dim=dim)]
 
     def part(whole: list[Tensor]) -> list[Tensor]:
-        return [chunk.contiguous() for chunk in whole[0].chunk(len(theirs), dim=dim)]
+        return [chunk.clone() for chunk in whole[0].chunk(len(theirs), dim=dim)]
 
     return Rule((ours,), tuple(theirs), join, part)
 
 
-def parted(ours: Sequence[str], theirs: str, shares: Sequence[int]) -> Rule:
-    """One tensor of theirs holds several of ours, whose numbers of rows are as `shares`."""
+def parted(ours: Sequence[str], theirs: str, shares: Sequence[int], dim: int = 0) -> Rule:
+    """One tensor of theirs holds several of ours, whose lengths along `dim` are as `shares`."""
 
     def part(whole: list[Tensor]) -> list[Tensor]:
-        unit, rest = divmod(len(whole[0]), sum(shares))
-        if rest:
+        length = whole[0].shape[dim] if whole[0].ndim > dim else 0
+        unit, rest = divmod(length, sum(shares))
+        if rest or not unit:
             raise CheckpointError(
-                f"expected rows divisible by {sum(shares)} in {theirs}, got {len(whole[0])}"
+                f"expected {theirs} to fall into {sum(shares)} equal parts along axis {dim}, got "
+                f"{tuple(whole[0].shape)}"
             )
-        return [t.contiguous() for t in whole[0].split([unit * share for share in shares])]
+        sizes = [unit * share for share in shares]
+        return [chunk.clone() for chunk in whole[0].split(sizes, dim=dim)]
 
-    return Rule(tuple(ours), (theirs,), part, lambda parts: [torch.cat(parts)])
+    return Rule(tuple(ours), (theirs,), part, lambda parts: [torch.cat(parts, dim=dim)])
 
 
 def with_leading_axis(ours: str, theirs: str) -> Rule:

@@ -220,7 +220,7 @@ def text_arguments(tensors: Mapping[str, Tensor], prefix: str, where: str) -> di
 
 
 def attention_rules(ours: str, theirs: str) -> list[Rule]:
-    """Names of torch's MultiheadAttention, whose input projection is fused as ours is."""
+    """Torch's MultiheadAttention, whose input projection is fused as ours is."""
     return [
         same(f"{ours}.qkv.weight", f"{theirs}.in_proj_weight"),
         same(f"{ours}.qkv.bias", f"{theirs}.in_proj_bias"),

@@ -1,169 +1,195 @@
-"""Heatmaps: drawing Gaussian targets on the device, finding peaks.
+"""Heatmaps: drawing Gaussian targets on the device, into planes that are used again.
 
 A heatmap cell (column i, row j) covers [i, i+1) x [j, j+1); its centre is (i + 0.5, j + 0.5). All
 positions are in cells, so a point in pixels is divided by (pixels per cell) before drawing and
 multiplied by it after decoding, and nothing is biased by half a cell.
+
+A Gaussian is drawn within `REACH` standard deviations, where it is above 4e-5; the rest stays 0.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import math
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+REACH = 4.5
 
-def draw_points(
-    points: Float[Tensor, "*b 2"], size: tuple[int, int], sigma: float
-) -> Float[Tensor, "*b h w"]:
-    """One Gaussian of peak 1 per point.
 
-    Args:
-        points: (x, y) in cells; a point that is NaN or outside the map draws nothing.
-        size: (h, w) of the heatmap.
-        sigma: standard deviation in cells.
+class Canvas:
+    """Planes that are drawn again and again: clearing undoes what was drawn, and nothing else.
+
+    A batch of large targets is hundreds of megabytes of which a few percent are not blank. What is
+    drawn is valid until the next `clear`; autograd refuses a backward pass through it after that.
     """
+
+    def __init__(self) -> None:
+        self._planes: Tensor | None = None
+        self._drawn: list[tuple[Int[Tensor, " n"], float]] = []
+
+    def __reduce__(self) -> tuple[type[Canvas], tuple[()]]:
+        """Copies and pickles are new canvases: what is drawn is not worth keeping."""
+        return Canvas, ()
+
+    def clear(
+        self, shape: tuple[int, ...], device: torch.device, last: float = 0.0
+    ) -> Float[Tensor, "*b C h w"]:
+        """Blank planes: 0, and `last` in the last channel.
+
+        Args:
+            shape: (*b, C, h, w).
+            device: to draw on.
+            last: of the background channel, if there is one.
+        """
+        planes = self._planes
+        if planes is None or planes.shape != shape or planes.device != device:
+            planes = torch.zeros(shape, device=device)
+            planes[..., -1, :, :] = last
+            self._planes = planes
+        else:
+            for cells, blank in self._drawn:
+                planes.view(-1).index_fill_(0, cells, blank)
+        self._drawn = []
+        return planes
+
+    def points(self, points: Float[Tensor, "n 2"], planes: Int[Tensor, " n"], sigma: float) -> None:
+        """One Gaussian of peak 1 per point, joined with what is there by the maximum.
+
+        Args:
+            points: (x, y) in cells; a point that is NaN or outside the map draws nothing.
+            planes: number of each point's plane, counted through all axes but the last two.
+            sigma: standard deviation in cells.
+        """
+        cells, values = _point_cells(points, planes, self._size, sigma)
+        self._flat.scatter_reduce_(0, cells, values, "amax")
+        self._drawn.append((cells, 0.0))
+
+    def background(
+        self,
+        points: Float[Tensor, "n 2"],
+        planes: Int[Tensor, " n"],
+        sigma: float,
+    ) -> None:
+        """Take Gaussians away from background planes, which are 1 - their sum, at least 0."""
+        cells, values = _point_cells(points, planes, self._size, sigma)
+        flat = self._flat
+        flat.scatter_add_(0, cells, -values)
+        flat.index_copy_(0, cells, flat[cells].clamp(min=0))
+        self._drawn.append((cells, 1.0))
+
+    def segments(
+        self, segments: Float[Tensor, "n 2 2"], planes: Int[Tensor, " n"], sigma: float
+    ) -> None:
+        """A Gaussian of the distance to each segment, joined with what is there by the maximum.
+
+        Args:
+            segments: two (x, y) ends in cells; a segment with NaN draws nothing.
+            planes: number of each segment's plane.
+            sigma: standard deviation in cells.
+        """
+        cells, values = _segment_cells(segments, planes, self._size, sigma)
+        self._flat.scatter_reduce_(0, cells, values, "amax")
+        self._drawn.append((cells, 0.0))
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        assert self._planes is not None, "clear the canvas before drawing"
+        return self._planes.shape[-2], self._planes.shape[-1]
+
+    @property
+    def _flat(self) -> Float[Tensor, " cells"]:
+        assert self._planes is not None, "clear the canvas before drawing"
+        return self._planes.view(-1)
+
+
+def _point_cells(
+    points: Float[Tensor, "n 2"], planes: Int[Tensor, " n"], size: tuple[int, int], sigma: float
+) -> tuple[Int[Tensor, " m"], Float[Tensor, " m"]]:
+    """Cells of the window around each point that is on its map, and the Gaussian there."""
     height, width = size
-    x, y = points[..., 0], points[..., 1]
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)  # False for NaN
-    x = torch.where(inside, x, 0.0).unsqueeze(-1)
-    y = torch.where(inside, y, 0.0).unsqueeze(-1)
-    columns = torch.arange(width, device=points.device, dtype=points.dtype) + 0.5
-    rows = torch.arange(height, device=points.device, dtype=points.dtype) + 0.5
-    gauss_x = torch.exp(-((columns - x) ** 2) / (2 * sigma**2))
-    gauss_y = torch.exp(-((rows - y) ** 2) / (2 * sigma**2)) * inside.unsqueeze(-1)
-    return gauss_y.unsqueeze(-1) * gauss_x.unsqueeze(-2)
+    limit = points.new_tensor([width, height])
+    inside = ((points >= 0) & (points < limit)).all(-1)  # False for NaN
+    points, planes = points[inside], planes[inside]
+    columns, gauss_x = _window(points[:, 0], width, sigma)
+    rows, gauss_y = _window(points[:, 1], height, sigma)
+    first = planes[:, None] * height + rows
+    cells = first[:, :, None] * width + columns[:, None]
+    return cells.flatten(), (gauss_y[:, :, None] * gauss_x[:, None]).flatten()
 
 
-def draw_background(heatmaps: Float[Tensor, "*b K h w"]) -> Float[Tensor, "*b 1 h w"]:
-    """What the channels leave over: 1 - their sum, at least 0."""
-    return (1 - heatmaps.sum(-3, keepdim=True)).clamp(min=0)
+def _window(
+    centre: Float[Tensor, " n"], length: int, sigma: float
+) -> tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]]:
+    """Cells around a place on an axis, all of them on it, and the Gaussian there."""
+    reach = math.ceil(REACH * sigma)
+    first, count = _run_of_cells(centre, length, reach)
+    offsets = torch.arange(count, device=centre.device)
+    distance = (first + 0.5 - centre)[:, None] + offsets
+    return first[:, None] + offsets, torch.exp(distance.square() * (-0.5 / sigma**2))
 
 
-def draw_segments(
-    segments: Float[Tensor, "*b L 2 2"], size: tuple[int, int], sigma: float
-) -> Float[Tensor, "*b h w"]:
-    """All segments in one channel: a Gaussian of the distance to the nearest segment.
+def _run_of_cells(
+    centre: Float[Tensor, " n"], length: int, reach: int
+) -> tuple[Int[Tensor, " n"], int]:
+    """First cell and number of the cells within `reach` of a place.
 
-    Args:
-        segments: two (x, y) ends in cells; a segment with NaN draws nothing.
-        size: (h, w) of the heatmap.
-        sigma: standard deviation in cells.
+    The run is shifted inwards where it would leave the axis.
     """
-    height, width = size
-    drawn = segments.isfinite().all(-1).all(-1)  # (*b, L)
-    ends = torch.where(drawn[..., None, None], segments, 0.0)
-    start, along = ends[..., 0, :], ends[..., 1, :] - ends[..., 0, :]
-    columns = torch.arange(width, device=segments.device, dtype=segments.dtype) + 0.5
-    rows = torch.arange(height, device=segments.device, dtype=segments.dtype) + 0.5
-    dx = columns - start[..., 0, None]  # (*b, L, w)
-    dy = rows - start[..., 1, None]  # (*b, L, h)
-    length2 = (along**2).sum(-1).clamp(min=1e-6)[..., None, None]
-    dot = dy[..., None] * along[..., 1, None, None] + dx[..., None, :] * along[..., 0, None, None]
-    t = (dot / length2).clamp(0, 1)
-    distance2 = (dx[..., None, :] - t * along[..., 0, None, None]) ** 2
-    distance2 = distance2 + (dy[..., None] - t * along[..., 1, None, None]) ** 2
-    distance2 = torch.where(drawn[..., None, None], distance2, torch.inf)
-    if segments.shape[-3] == 0:
-        return segments.new_zeros(*segments.shape[:-3], height, width)
-    return torch.exp(-distance2.amin(-3) / (2 * sigma**2))
+    count = min(2 * reach + 1, length)
+    return (centre.floor().long() - reach).clamp(0, length - count), count
 
 
-def find_peaks(
-    heatmaps: Float[Tensor, "*b h w"],
-    num_peaks: int,
-    min_distance: int,
-    refine: Literal["subpixel", "cell_centre", "cell_corner"] = "subpixel",
-) -> tuple[Float[Tensor, "*b p 2"], Float[Tensor, "*b p"]]:
-    """The best peaks of each heatmap, at least `min_distance` cells apart along x or y.
+def _segment_cells(
+    segments: Float[Tensor, "n 2 2"], planes: Int[Tensor, " n"], size: tuple[int, int], sigma: float
+) -> tuple[Int[Tensor, " m"], Float[Tensor, " m"]]:
+    """Cells near each segment and the Gaussian of their distance to it.
 
-    Peaks next to the border are as good as others. Where a map has fewer peaks than asked for, the
-    missing ones have score 0.
-
-    Args:
-        heatmaps: non-negative scores.
-        num_peaks: p, peaks per map, best first.
-        min_distance: in cells; a cell is a peak when nothing within this distance exceeds it.
-        refine: "subpixel" fits a parabola to the logarithm in x and y (exact for a Gaussian; maps
-            of at least 3 x 3 cells);
-            "cell_centre" returns i + 0.5; "cell_corner" returns i, as the released decoder does.
-
-    Returns:
-        Positions (x, y) in cells and scores.
+    A segment is followed along the axis in which it is longer, cell by cell, with a run of cells
+    across at each.
     """
-    *batch, height, width = heatmaps.shape
-    maps = heatmaps.reshape(-1, height, width)
-    kernel = 2 * min_distance + 1
-    highest = _windowed_maximum(maps, kernel)
-    candidates = torch.where(maps >= highest, maps, 0.0)
-    # equal cells of one plateau are one peak, so look at some more than are asked for
-    looked_at = min(4 * num_peaks, height * width)
-    scores, index = candidates.flatten(1).topk(looked_at)
-    scores = _drop_neighbours(scores, index // width, index % width, min_distance)
-    scores, best = scores.topk(num_peaks)  # (n, p)
-    index = index.gather(1, best)
-    rows, columns = index // width, index % width
-    positions = torch.stack([columns, rows], dim=-1).to(maps.dtype)
-    if refine == "subpixel":
-        positions = positions + 0.5 + _parabola_offsets(maps, rows, columns)
-    elif refine == "cell_centre":
-        positions = positions + 0.5
-    return positions.reshape(*batch, num_peaks, 2), scores.reshape(*batch, num_peaks)
+    drawn = segments.isfinite().flatten(1).all(1)
+    cells, values = [], []
+    extent = (segments[:, 1] - segments[:, 0]).abs()
+    flat = extent[:, 0] >= extent[:, 1]
+    for wanted, along, across in ((drawn & flat, 0, 1), (drawn & ~flat, 1, 0)):
+        length, breadth = size[1 - along], size[1 - across]
+        ends, plane = segments[wanted][..., [along, across]], planes[wanted]
+        rows, u, v, count = _cells_along(ends, length, breadth, sigma)
+        offsets = torch.arange(count, device=ends.device)
+        start, direction = ends[:, 0], ends[:, 1] - ends[:, 0]
+        start, direction, plane = start[rows], direction[rows], plane[rows]
+        # cell centre minus start, along and across; then minus the nearest point of the segment
+        du, dv = (u + 0.5 - start[:, 0])[:, None], (v + 0.5 - start[:, 1])[:, None] + offsets
+        unit = direction / direction.square().sum(-1, keepdim=True).clamp(min=1e-6)
+        share = torch.addcmul(du * unit[:, :1], dv, unit[:, 1:]).clamp_(0, 1)
+        squared = torch.addcmul(dv, share, direction[:, 1:], value=-1).square_()
+        squared += torch.addcmul(du, share, direction[:, :1], value=-1).square_()
+        values.append(squared.mul_(-0.5 / sigma**2).exp_().flatten())
+        strides = (size[1], 1) if along == 1 else (1, size[1])
+        first = plane * (size[0] * size[1]) + u * strides[0] + v * strides[1]
+        cells.append((first[:, None] + offsets * strides[1]).flatten())
+    return torch.cat(cells), torch.cat(values)
 
 
-def _windowed_maximum(maps: Float[Tensor, "n h w"], kernel: int) -> Float[Tensor, "n h w"]:
-    """Separable maximum filter; max_pool2d pads with -inf, so the border is not favoured."""
-    pooled = F.max_pool2d(maps, (1, kernel), stride=1, padding=(0, kernel // 2))
-    return F.max_pool2d(pooled, (kernel, 1), stride=1, padding=(kernel // 2, 0))
+def _cells_along(
+    ends: Float[Tensor, "n 2 2"], length: int, breadth: int, sigma: float
+) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"], Int[Tensor, " m"], int]:
+    """Segment number, cell along, first cell across and their number.
 
-
-def _drop_neighbours(
-    scores: Float[Tensor, "n p"],
-    rows: Int[Tensor, "n p"],
-    columns: Int[Tensor, "n p"],
-    min_distance: int,
-) -> Float[Tensor, "n p"]:
-    near = (rows[:, :, None] - rows[:, None]).abs() <= min_distance
-    near &= (columns[:, :, None] - columns[:, None]).abs() <= min_distance
-    earlier: Bool[Tensor, "p p"] = torch.ones_like(near[0]).tril(-1)
-    return scores.masked_fill((near & earlier).any(-1), 0.0)
-
-
-def _parabola_offsets(
-    maps: Float[Tensor, "n h w"], rows: Int[Tensor, "n p"], columns: Int[Tensor, "n p"]
-) -> Float[Tensor, "n p 2"]:
-    """From the cell centre to the vertex of a parabola through three cells, in x and y.
-
-    At the border the three cells lie to one side of the peak.
+    Segments are given as (along, across).
     """
-    _, height, width = maps.shape
-    n = torch.arange(len(maps), device=maps.device)[:, None]
-    middle_row, middle_column = rows.clamp(1, height - 2), columns.clamp(1, width - 2)
-
-    def log_at(row: Tensor, column: Tensor) -> Tensor:
-        return maps[n, row, column].clamp(min=1e-6).log()
-
-    offsets = []
-    for middle, cell, low, centre, high in (
-        (
-            middle_column,
-            columns,
-            log_at(rows, middle_column - 1),
-            log_at(rows, middle_column),
-            log_at(rows, middle_column + 1),
-        ),
-        (
-            middle_row,
-            rows,
-            log_at(middle_row - 1, columns),
-            log_at(middle_row, columns),
-            log_at(middle_row + 1, columns),
-        ),
-    ):
-        curvature = low + high - 2 * centre
-        vertex = (low - high) / (2 * curvature.clamp(max=-1e-6)) + middle - cell
-        offsets.append(torch.where(curvature < -1e-6, vertex.clamp(-0.5, 0.5), 0.0))
-    return rearrange(offsets, "xy n p -> n p xy")
+    reach = math.ceil(REACH * sigma)
+    low, high = ends[..., 0].amin(-1), ends[..., 0].amax(-1)
+    first = (low.floor().long() - reach).clamp(0, length)
+    counts = ((high.floor().long() + reach + 1).clamp(0, length) - first).clamp(min=0)
+    rows = torch.arange(len(ends), device=ends.device).repeat_interleave(counts)
+    step = torch.arange(len(rows), device=ends.device) - (counts.cumsum(0) - counts)[rows]
+    u = first[rows] + step
+    start, direction = ends[:, 0], ends[:, 1] - ends[:, 0]
+    slope = direction[:, 1] / torch.where(direction[:, 0] == 0, 1.0, direction[:, 0])
+    at = torch.minimum(torch.maximum(u + 0.5, low[rows]), high[rows])
+    centre = start[rows, 1] + (at - start[rows, 0]) * slope[rows]
+    # a line at 45 degrees is sqrt(2) times as broad across its axis
+    return rows, u, *_run_of_cells(centre, breadth, math.ceil(REACH * sigma * math.sqrt(2)))

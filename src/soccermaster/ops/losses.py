@@ -33,9 +33,19 @@ def heatmap_mse(
     valid: Bool[Tensor, "*b C"],
 ) -> Float[Tensor, ""]:
     """Squared error, averaged over the pixels of the valid channels; 0 (attached) without any."""
-    squared = ((predicted - targets) ** 2).mean((-2, -1))  # (*b, C)
-    weight = valid.to(squared.dtype)
-    return (squared * weight).sum() / weight.sum().clamp(min=1)
+    pixels = predicted.shape[-2] * predicted.shape[-1]
+    return heatmap_squared_error(predicted, targets, valid) / pixels
+
+
+def heatmap_squared_error(
+    predicted: Float[Tensor, "*b C h w"],
+    targets: Float[Tensor, "*b C h w"],
+    valid: Bool[Tensor, "*b C"],
+) -> Float[Tensor, ""]:
+    """Squared error, summed over pixels and averaged over the valid channels; 0 without any."""
+    summed = ((predicted - targets) ** 2).sum((-2, -1))  # (*b, C)
+    weight = valid.to(summed.dtype)
+    return (summed * weight).sum() / weight.sum().clamp(min=1)
 
 
 def heatmap_focal(

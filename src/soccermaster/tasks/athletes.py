@@ -6,7 +6,7 @@ frame; matched queries learn box, role and number, all queries learn whether the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -19,9 +19,9 @@ from soccermaster.metrics.detection import AthletesMetrics
 from soccermaster.models.detr_decoder import DetrDecoder
 from soccermaster.ops.boxes import cxcywh_to_xyxy, generalized_box_iou, xyxy_to_cxcywh
 from soccermaster.ops.losses import masked_cross_entropy, sigmoid_focal_loss
-from soccermaster.ops.matching import match, pad_rows
+from soccermaster.ops.matching import match
 from soccermaster.structures import Athletes, AthletesPrediction, Batch, Features
-from soccermaster.tasks.base import Task
+from soccermaster.tasks.base import Recipe, Task
 from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, UNKNOWN
 
 NO_ROLE = len(ROLES)
@@ -62,14 +62,21 @@ class AthleteDetection(Task):
         auxiliary_losses: teach every decoder layer, not the last alone.
         detect_ball: learn the ball as one more person with role "ball".
         number_rule: whose number counts. "players": players with a legible number (the paper);
-            "legible": anybody with a legible number (the released code).
+            "legible": anybody with a legible number (the released code). None: that of the recipe.
         term_weights: of the loss terms; None takes the paper's.
         lr: learning rate of the head.
         max_detections: predictions kept per frame.
+        recipe: "corrected": role and number learn on matched queries alone, by softmax
+            cross-entropy averaged over the known labels, and an unknown label teaches nothing.
+            "official": they learn by the sigmoid focal loss over all queries, divided by the number
+            of people; the target of a query that is matched to nobody is all zeros, so that some
+            280 background queries per frame drown the few people, and an unknown label is trained
+            as "none". Objects and boxes are the same in both. Scores of role and number are a
+            softmax or a sigmoid accordingly.
+        feature_levels: resolutions of the maps that queries look at, relative to the patch grid;
+            see `DetrDecoder`.
 
-    Source: SoccerMaster (CVPR 2026), athlete detection head. Differs from the release on purpose:
-    role and number learn on matched queries alone, by softmax cross-entropy, and an unknown label
-    teaches nothing (the release trains "no attribute" on all background queries).
+    Source: SoccerMaster (CVPR 2026), athlete detection head.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"boxes"})
@@ -88,12 +95,16 @@ class AthleteDetection(Task):
         initial_size: tuple[float, float] = (0.1192, 0.1192),
         auxiliary_losses: bool = True,
         detect_ball: bool = False,
-        number_rule: Literal["players", "legible"] = "players",
+        number_rule: Literal["players", "legible"] | None = None,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
         max_detections: int = 100,
+        recipe: Recipe = "corrected",
+        feature_levels: Sequence[float] = (1.0,),
     ) -> None:
-        super().__init__(PAPER_TERM_WEIGHTS if term_weights is None else term_weights, lr)
+        super().__init__(PAPER_TERM_WEIGHTS if term_weights is None else term_weights, lr, recipe)
+        if number_rule is None:
+            number_rule = "legible" if recipe == "official" else "players"
         if number_rule not in ("players", "legible"):
             raise ValueError(f"expected number_rule 'players' or 'legible', got '{number_rule}'")
         self.auxiliary_losses = auxiliary_losses
@@ -110,6 +121,7 @@ class AthleteDetection(Task):
             ffn_dim,
             query_init,
             tuple(initial_size),
+            tuple(feature_levels),
         )
         self.object = nn.Linear(hidden_dim, 1)
         self.role = nn.Linear(hidden_dim, NO_ROLE + 1)
@@ -150,10 +162,16 @@ class AthleteDetection(Task):
         sum over the layers.
         """
         targets = make_targets(batch, self.detect_ball, self.number_rule)
+        return self.loss_of(output, targets, batch.frame_mask)
+
+    def loss_of(
+        self, output: AthletesOutput, targets: AthleteTargets, frame_mask: Bool[Tensor, "B T"]
+    ) -> dict[str, Tensor]:
+        """`loss`, with targets that are made already."""
         layers = (*output.earlier, output) if self.auxiliary_losses else (output,)
         totals: dict[str, Tensor] = {}
         for layer in layers:
-            for name, term in self._layer_loss(layer, targets, batch.frame_mask).items():
+            for name, term in self._layer_loss(layer, targets, frame_mask).items():
                 totals[name] = totals[name] + term if name in totals else term
         return totals
 
@@ -163,12 +181,14 @@ class AthleteDetection(Task):
         flat = "B T Q c -> (B T) Q c"
         logits = rearrange(output.logits, flat)
         boxes = rearrange(output.boxes_cxcywh, flat)
-        frames, queries, people = self._match(logits, boxes, targets)
+        people, queries = match(matching_cost(logits, boxes, targets), targets.frame)
+        frames = targets.frame[people]
         count = max(1, len(targets.boxes_cxcywh))
 
+        real = frame_mask.reshape(-1, 1, 1)
         is_object = torch.zeros_like(logits)
         is_object[frames, queries] = 1
-        focal = sigmoid_focal_loss(logits, is_object) * frame_mask.reshape(-1, 1, 1)
+        focal = sigmoid_focal_loss(logits, is_object) * real
         matched = boxes[frames, queries]
         wanted = targets.boxes_cxcywh[people]
         giou = generalized_box_iou(cxcywh_to_xyxy(matched), cxcywh_to_xyxy(wanted))
@@ -183,31 +203,17 @@ class AthleteDetection(Task):
             ("tens", targets.tens),
             ("units", targets.units),
         ):
-            rows = rearrange(getattr(output, f"{name}_logits"), flat)[frames, queries]
+            scores = rearrange(getattr(output, f"{name}_logits"), flat)
             classes = wanted_class[people]
-            terms[name] = masked_cross_entropy(rows, classes, classes != UNKNOWN)
+            if self.recipe == "official":
+                none = scores.shape[-1] - 1
+                one_hot = torch.zeros_like(scores)
+                one_hot[frames, queries, torch.where(classes == UNKNOWN, none, classes)] = 1
+                terms[name] = (sigmoid_focal_loss(scores, one_hot) * real).sum() / count
+            else:
+                rows = scores[frames, queries]
+                terms[name] = masked_cross_entropy(rows, classes, classes != UNKNOWN)
         return terms
-
-    @torch.no_grad()
-    def _match(
-        self, logits: Float[Tensor, "F Q 1"], boxes: Float[Tensor, "F Q 4"], targets: AthleteTargets
-    ) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"], Int[Tensor, " P"]]:
-        """Frame, query and target row of each pair; attributes take no part in the cost."""
-        rows, valid = pad_rows(targets.frame, len(logits))
-        if len(targets.boxes_cxcywh) == 0:
-            empty = rows.new_zeros(0)
-            return empty, empty, empty
-        wanted = targets.boxes_cxcywh[rows]  # (F, S, 4)
-        p = logits.sigmoid()
-        found = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
-        missed = 0.75 * p**2 * -(1 - p + 1e-8).log()
-        distance = torch.cdist(boxes, wanted, p=1)
-        giou = generalized_box_iou(
-            cxcywh_to_xyxy(boxes).unsqueeze(2), cxcywh_to_xyxy(wanted).unsqueeze(1)
-        )
-        cost = 2 * (found - missed) + 5 * distance - 2 * giou
-        frames, queries, slots = match(cost, valid)
-        return frames, queries, rows[frames, slots]
 
     @torch.no_grad()
     def decode(
@@ -217,8 +223,8 @@ class AthleteDetection(Task):
         all_scores = output.logits.flatten(0, 1)[..., 0].sigmoid()
         scores, keep = all_scores.topk(min(self.max_detections, all_scores.shape[1]))
         boxes = cxcywh_to_xyxy(output.boxes_cxcywh.flatten(0, 1)).clamp(0, 1)
-        role_scores, roles = output.role_logits.flatten(0, 1).softmax(-1).max(-1)
-        number_scores, numbers = output.number_logits.flatten(0, 1).softmax(-1).max(-1)
+        role_scores, roles = self._probabilities(output.role_logits).max(-1)
+        number_scores, numbers = self._probabilities(output.number_logits).max(-1)
         roles = torch.where(roles == NO_ROLE, UNKNOWN, roles)
         return [
             AthletesPrediction(
@@ -231,6 +237,10 @@ class AthleteDetection(Task):
             )
             for f in range(len(scores))
         ]
+
+    def _probabilities(self, logits: Float[Tensor, "B T Q c"]) -> Float[Tensor, "F Q c"]:
+        flat = logits.flatten(0, 1).float()
+        return flat.sigmoid() if self.recipe == "official" else flat.softmax(-1)
 
     def make_metrics(self) -> AthletesMetrics:
         """AP and attribute accuracies."""
@@ -247,6 +257,40 @@ class AthleteTargets:
     numbers: Int[Tensor, " M"]
     tens: Int[Tensor, " M"]
     units: Int[Tensor, " M"]
+
+
+@torch.no_grad()
+def matching_cost(
+    logits: Float[Tensor, "F Q 1"], boxes: Float[Tensor, "F Q 4"], targets: AthleteTargets
+) -> Float[Tensor, "M Q"]:
+    """What it costs to match each person with each query of the same frame.
+
+    2 * focal classification cost + 5 * L1 + 2 * (-GIoU), without attributes. Only real pairs are
+    computed, one coordinate at a time, so that everything is a plain (M, Q) table.
+    """
+    p = logits.float()[..., 0].sigmoid()
+    found = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
+    missed = 0.75 * p**2 * -(1 - p + 1e-8).log()
+    per_query = torch.cat([(2 * (found - missed)).unsqueeze(1), boxes.float().mT], dim=1)
+    base, *queries = per_query[targets.frame].unbind(1)  # (M, Q) each
+    people = targets.boxes_cxcywh.float().unsqueeze(-1).unbind(1)  # (M, 1) each
+    distance = sum((q - t).abs() for q, t in zip(queries, people, strict=True))
+    return base + 5 * distance - 2 * _giou_table(queries, people)
+
+
+def _giou_table(
+    a: Sequence[Float[Tensor, "M Q"]], b: Sequence[Float[Tensor, "M 1"]]
+) -> Float[Tensor, "M Q"]:
+    """GIoU of boxes given as cx, cy, w, h apart."""
+    overlap, hull = [], []
+    for centre, size in ((0, 2), (1, 3)):
+        a_low, a_high = a[centre] - a[size] / 2, a[centre] + a[size] / 2
+        b_low, b_high = b[centre] - b[size] / 2, b[centre] + b[size] / 2
+        overlap.append((torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0))
+        hull.append(torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low))
+    intersection, enclosing = overlap[0] * overlap[1], hull[0] * hull[1]
+    union = a[2] * a[3] + b[2] * b[3] - intersection
+    return intersection / (union + 1e-9) - (enclosing - union) / (enclosing + 1e-9)
 
 
 def make_targets(

@@ -37,6 +37,8 @@ class EventTask(Task):
         term_weights: of the loss terms (`cross_entropy`).
         lr: learning rate of the head.
         recipe: "corrected" and "official" are the same here: mean cross-entropy.
+
+    Source: SoccerMaster (CVPR 2026), event classification head.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"event"})

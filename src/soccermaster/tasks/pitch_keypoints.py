@@ -17,10 +17,11 @@ from torch import Tensor
 
 from soccermaster.metrics.keypoints import KeypointsMetrics
 from soccermaster.models.upsampler import PixelShuffleUpsampler
-from soccermaster.ops.heatmaps import draw_background, draw_points, find_peaks
-from soccermaster.ops.losses import heatmap_loss
+from soccermaster.ops.heatmaps import Canvas
+from soccermaster.ops.losses import heatmap_loss, heatmap_squared_error
+from soccermaster.ops.peaks import find_peaks
 from soccermaster.structures import Batch, Features, KeypointsPrediction
-from soccermaster.tasks.base import Task
+from soccermaster.tasks.base import Recipe, Task
 from soccermaster.vocabulary import NUM_KEYPOINTS
 
 
@@ -37,12 +38,17 @@ class PitchKeypoints(Task):
     Args:
         embed_dim: D of the encoder.
         channels, skips: of the upsampler; the defaults are the published shape.
-        loss: "mse" averages the squared error over pixels and decidable channels (the paper, with
-            the pixel normalisation that the release lacks); "focal" is faster from scratch.
+        loss: of the corrected recipe. "mse" averages the squared error over pixels and decidable
+            channels; "focal" is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
         threshold: a point is present when its score is above it; 0.1 in the paper, with loss "mse".
         term_weights: of the loss terms (`heatmap`).
         lr: learning rate of the head.
+        recipe: "corrected" is `loss`. "official" is the squared error summed over the pixels and
+            averaged over the decidable channels, whatever `loss` says: h * w times "mse", 65536 at
+            256 x 256. In the release it is about 1170 of a first total loss of 1222, so that the
+            encoder learns from little else. Frames without pitch labels teach nothing in either
+            recipe; the release takes them for frames without a pitch.
 
     Source: SoccerMaster (CVPR 2026), pitch registration heads; targets after PnLCalib.
     """
@@ -60,15 +66,18 @@ class PitchKeypoints(Task):
         threshold: float = 0.1,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
+        recipe: Recipe = "corrected",
     ) -> None:
-        super().__init__(term_weights, lr)
-        self.criterion = heatmap_loss(loss)
+        super().__init__(term_weights, lr, recipe)
+        official = recipe == "official"
+        self.criterion = heatmap_squared_error if official else heatmap_loss(loss)
+        self.canvas = Canvas()
         self.sigma = sigma
         self.threshold = threshold
         self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, channels, skips)
         if skips:
             self.reads = self.reads | {"pyramid"}
-        if loss == "focal":
+        if loss == "focal" and not official:
             # start from "almost everything is background", or the background drowns the points
             torch.nn.init.constant_(self.upsample.logits.bias[-1], 6.0)
 
@@ -84,7 +93,7 @@ class PitchKeypoints(Task):
         """
         with torch.no_grad():
             size = (output.heatmaps.shape[-2], output.heatmaps.shape[-1])
-            targets, valid = make_targets(batch, size, self.sigma)
+            targets, valid = make_targets(batch, size, self.sigma, self.canvas)
         return {"heatmap": self.criterion(output.heatmaps, targets, valid)}
 
     @torch.no_grad()
@@ -107,9 +116,15 @@ class PitchKeypoints(Task):
 
 
 def make_targets(
-    batch: Batch, size: tuple[int, int], sigma: float
+    batch: Batch, size: tuple[int, int], sigma: float, canvas: Canvas | None = None
 ) -> tuple[Float[Tensor, "B T 58 h w"], Bool[Tensor, "B T 58"]]:
     """Target heatmaps of the batch and which of their channels may teach.
+
+    Args:
+        batch: with keypoints; points outside the frame draw nothing.
+        size: (h, w) of the heatmaps.
+        sigma: of the Gaussians, in cells.
+        canvas: to draw on; its earlier drawing is gone. A new one when None.
 
     Raises:
         ValueError: the batch has no keypoints.
@@ -120,9 +135,14 @@ def make_targets(
             f"(provides {sorted(batch.provides)})"
         )
     height, width = batch.image_size
-    points = batch.keypoints.points_px
-    cells = points * points.new_tensor([size[1] / width, size[0] / height])
-    heatmaps = draw_points(cells, size, sigma)  # (B, T, 57, h, w)
-    targets = torch.cat([heatmaps, draw_background(heatmaps)], dim=2)
+    points = batch.keypoints.points_px.float()
+    clips, frames, count, _ = points.shape
+    cells = (points * points.new_tensor([size[1] / width, size[0] / height])).flatten(0, 2)
+    canvas = Canvas() if canvas is None else canvas
+    targets = canvas.clear((clips, frames, count + 1, *size), points.device, last=1.0)
+    frame = torch.arange(clips * frames, device=points.device).repeat_interleave(count)
+    channel = torch.arange(count, device=points.device).repeat(clips * frames)
+    canvas.points(cells, frame * (count + 1) + channel, sigma)
+    canvas.background(cells, frame * (count + 1) + count, sigma)
     known = batch.keypoints.known & batch.frame_mask.unsqueeze(-1)
     return targets, torch.cat([known, known.any(-1, keepdim=True)], dim=-1)

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from soccermaster.metrics.keypoints import LinesMetrics
 from soccermaster.models.upsampler import PixelShuffleUpsampler
-from soccermaster.ops.heatmaps import draw_points, draw_segments, find_peaks
-from soccermaster.ops.losses import heatmap_loss
+from soccermaster.ops.heatmaps import Canvas
+from soccermaster.ops.losses import heatmap_loss, heatmap_mse
+from soccermaster.ops.peaks import find_peaks
 from soccermaster.structures import Batch, Features, LinesPrediction
-from soccermaster.tasks.base import Task
+from soccermaster.tasks.base import Recipe, Task
 from soccermaster.vocabulary import LINES
 
 
@@ -37,13 +38,18 @@ class PitchLines(Task):
     Args:
         embed_dim: D of the encoder.
         channels, skips: of the upsampler; the defaults are the published shape.
-        loss: "mse" averages the squared error over pixels and known channels (the paper); "focal"
-            is faster from scratch.
+        loss: of the corrected recipe. "mse" averages the squared error over pixels and known
+            channels (the paper); "focal" is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
         min_distance: between the two ends of a line, in heatmap cells.
         threshold: a line is present when its score is above it; 0.1 in the paper, with loss "mse".
         term_weights: of the loss terms (`heatmap`).
         lr: learning rate of the head.
+        recipe: "corrected" is `loss`. "official" is the mean squared error of "mse" over all
+            channels of the frames with pitch labels, whatever `loss` says and whatever lines are
+            undecidable. The targets stay ours: the release adds the two blobs of a short line, up
+            to 1.88, which a sigmoid cannot reach. Frames without pitch labels teach nothing in
+            either recipe; the release takes them for frames without a pitch.
 
     Source: SoccerMaster (CVPR 2026), pitch registration heads; targets after PnLCalib. The two
     blobs of a short line are joined by their maximum, so that targets stay within [0, 1].
@@ -63,16 +69,19 @@ class PitchLines(Task):
         threshold: float = 0.1,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
+        recipe: Recipe = "corrected",
     ) -> None:
-        super().__init__(term_weights, lr)
-        self.criterion = heatmap_loss(loss)
+        super().__init__(term_weights, lr, recipe)
+        official = recipe == "official"
+        self.criterion = heatmap_mse if official else heatmap_loss(loss)
+        self.canvas = Canvas()
         self.sigma = sigma
         self.threshold = threshold
         self.min_distance = min_distance
         self.upsample = PixelShuffleUpsampler(embed_dim, len(LINES) + 1, channels, skips)
         if skips:
             self.reads = self.reads | {"pyramid"}
-        if loss == "focal":
+        if loss == "focal" and not official:
             torch.nn.init.constant_(self.upsample.logits.bias, -4.595)  # a prior of 1 %
 
     def forward(self, features: Features, batch: Batch | None = None) -> LinesOutput:
@@ -84,7 +93,9 @@ class PitchLines(Task):
         """`heatmap`: over the pixels of the known channels of the real frames."""
         with torch.no_grad():
             size = (output.heatmaps.shape[-2], output.heatmaps.shape[-1])
-            targets, valid = make_targets(batch, size, self.sigma)
+            targets, valid = make_targets(batch, size, self.sigma, self.canvas)
+            if self.recipe == "official":
+                valid = valid.any(-1, keepdim=True).expand_as(valid)
         return {"heatmap": self.criterion(output.heatmaps, targets, valid)}
 
     @torch.no_grad()
@@ -105,11 +116,17 @@ class PitchLines(Task):
 
 
 def make_targets(
-    batch: Batch, size: tuple[int, int], sigma: float
+    batch: Batch, size: tuple[int, int], sigma: float, canvas: Canvas | None = None
 ) -> tuple[Float[Tensor, "B T 24 h w"], Bool[Tensor, "B T 24"]]:
     """Target heatmaps of the batch and which of their channels may teach.
 
     The channel of all lines teaches where every line of the frame is known.
+
+    Args:
+        batch: with lines.
+        size: (h, w) of the heatmaps.
+        sigma: of the Gaussians, in cells.
+        canvas: to draw on; its earlier drawing is gone. A new one when None.
 
     Raises:
         ValueError: the batch has no lines.
@@ -120,13 +137,19 @@ def make_targets(
             f"(provides {sorted(batch.provides)})"
         )
     height, width = batch.image_size
-    segments = batch.lines.segments_px
+    segments = batch.lines.segments_px.float()
+    clips, frames, count = segments.shape[:3]
     cells = segments * segments.new_tensor([size[1] / width, size[0] / height])
     # an end on the frame's edge belongs to the last cell
     last = segments.new_tensor([size[1], size[0]]) - 1e-3
-    cells = torch.minimum(cells.clamp(min=0), last)
-    ends = draw_points(cells, size, sigma).amax(3)  # (B, T, 23, h, w)
-    drawn = draw_segments(cells, size, sigma).unsqueeze(2)
+    cells = torch.minimum(cells.clamp(min=0), last).flatten(0, 2)
+    canvas = Canvas() if canvas is None else canvas
+    targets = canvas.clear((clips, frames, count + 1, *size), segments.device)
+    frame = torch.arange(clips * frames, device=segments.device).repeat_interleave(count)
+    channel = torch.arange(count, device=segments.device).repeat(clips * frames)
+    of_ends = (frame * (count + 1) + channel).repeat_interleave(2)
+    canvas.points(cells.flatten(0, 1), of_ends, sigma)
+    canvas.segments(cells, frame * (count + 1) + count, sigma)
     known = batch.lines.known & batch.frame_mask.unsqueeze(-1)
     valid = torch.cat([known, known.all(-1, keepdim=True)], dim=-1)
-    return torch.cat([ends, drawn], dim=2), valid
+    return targets, valid
