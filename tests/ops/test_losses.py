@@ -9,6 +9,7 @@ from soccermaster.ops.losses import (
     heatmap_mse,
     masked_cross_entropy,
     pairwise_sigmoid_loss,
+    pairwise_softmax_loss,
     sigmoid_focal_loss,
 )
 
@@ -60,3 +61,18 @@ def test_pairwise_sigmoid_loss_at_the_start_of_training():
     logits = torch.full((4, 4), -10.0)
     loss = pairwise_sigmoid_loss(logits, torch.eye(4, dtype=torch.bool))
     assert abs(loss.item() - (10 + 3 * 4.54e-5)) < 1e-3
+
+
+def test_softmax_loss_of_pairs_is_cross_entropy_in_both_directions():
+    logits = torch.tensor([[2.0, 0.0], [1.0, 3.0]])
+    target = torch.arange(2)
+    expected = (
+        torch.nn.functional.cross_entropy(logits, target)
+        + torch.nn.functional.cross_entropy(logits.T, target)
+    ) / 2
+    assert torch.allclose(pairwise_softmax_loss(logits, torch.eye(2, dtype=torch.bool)), expected)
+
+
+def test_softmax_loss_takes_any_of_several_positives():
+    logits = torch.tensor([[9.0, 9.0], [9.0, 9.0]])
+    assert pairwise_softmax_loss(logits, torch.ones(2, 2, dtype=torch.bool)) == 0
