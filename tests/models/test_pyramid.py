@@ -9,9 +9,14 @@ from soccermaster.models.encoder import VideoEncoder
 from soccermaster.models.upsampler import PixelShuffleUpsampler
 from soccermaster.structures import Features
 
-SIZES = dict(
-    image_size=(32, 64), patch_size=16, embed_dim=32, depth=2, temporal_depth=1, num_heads=2
-)
+SIZES = {
+    "image_size": (32, 64),
+    "patch_size": 16,
+    "embed_dim": 32,
+    "depth": 2,
+    "temporal_depth": 1,
+    "num_heads": 2,
+}
 
 
 def test_a_pyramid_doubles_from_map_to_map():
