@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from soccermaster.models.encoder import VideoEncoder
-from soccermaster.models.upsampler import PixelShuffleUpsampler
-from soccermaster.structures import Features
+from soccermaster.models.neck import TopDownNeck
 
 SIZES = {
     "image_size": (32, 64),
@@ -20,37 +19,32 @@ SIZES = {
 
 
 def test_a_pyramid_doubles_from_map_to_map():
-    encoder = VideoEncoder(**SIZES, stem="conv").eval()
+    encoder = VideoEncoder(**SIZES, stem="conv", neck=(8, 4)).eval()
     features = encoder(torch.rand(2, 3, 3, 32, 64), {"pyramid"})
-    assert [tuple(m.shape) for m in features.pyramid] == [
-        (2, 3, 16, 4, 8), (2, 3, 16, 8, 16), (2, 3, 16, 16, 32),
-    ]  # fmt: skip
+    assert [tuple(m.shape) for m in features.pyramid] == [(2, 3, 8, 4, 8), (2, 3, 4, 8, 16)]
     assert features.patches is None
     assert encoder(torch.rand(1, 1, 3, 32, 64)).pyramid is None
 
 
-def test_a_patch_stem_has_no_pyramid():
-    with pytest.raises(ValueError, match="stem 'conv'"):
+def test_an_encoder_without_a_neck_has_no_pyramid():
+    with pytest.raises(ValueError, match="no neck"):
         VideoEncoder(**SIZES)(torch.rand(1, 1, 3, 32, 64), {"patches", "pyramid"})
 
 
-def test_skips_reach_the_heatmaps_of_their_frame_alone():
+def test_a_neck_needs_a_stem_with_finer_maps():
+    with pytest.raises(ValueError, match="at most 0 stages"):
+        VideoEncoder(**SIZES, neck=(8,))
+
+
+def test_the_neck_sees_what_the_stem_saw():
     torch.manual_seed(0)
-    upsample = PixelShuffleUpsampler(8, 3, (8, 8), skips=(4, 2)).eval()
-    patches = torch.rand(1, 2, 6, 8)
-    pyramid = (torch.rand(1, 2, 4, 4, 6), torch.rand(1, 2, 2, 8, 12))
-    before = upsample.of_clips(Features((2, 3), patches, pyramid=pyramid))
-    assert before.shape == (1, 2, 3, 8, 12)
-    changed = tuple(m.clone() for m in pyramid)
-    changed[1][:, 1] += 1
-    after = upsample.of_clips(Features((2, 3), patches, pyramid=changed))
-    assert torch.equal(before[:, 0], after[:, 0])
-    assert not torch.allclose(before[:, 1], after[:, 1])
-
-
-def test_one_skip_per_stage():
-    with pytest.raises(ValueError, match="one skip per stage"):
-        PixelShuffleUpsampler(8, 3, (8, 8), skips=(4,))
+    neck = TopDownNeck(8, (6, 4), (5, 3, 2)).eval()
+    tokens, stem_maps = torch.rand(2, 8, 2, 3), [torch.rand(2, 5, 4, 6), torch.rand(2, 3, 8, 12)]
+    before = neck(tokens, stem_maps)[-1]
+    stem_maps[1][1] += 1
+    after = neck(tokens, stem_maps)[-1]
+    assert torch.equal(before[0], after[0])
+    assert not torch.allclose(before[1], after[1])
 
 
 def test_blocks_that_start_as_identity_change_nothing():

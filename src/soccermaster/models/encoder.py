@@ -20,6 +20,7 @@ from soccermaster.models.layers import (
     LayoutPooling,
     TemporalAttention,
 )
+from soccermaster.models.neck import TopDownNeck
 from soccermaster.structures import Features
 
 OUTPUTS = frozenset({"patches", "pyramid", "frames"})
@@ -46,8 +47,9 @@ class VideoEncoder(nn.Module):
         mlp_dim: hidden width of the MLPs; 4 * embed_dim when None.
         num_frames: frames that the frame embedding is stored for.
         stem: how patches become tokens. "patch": one convolution per patch (SigLIP, the paper);
-            "conv": a few small overlapping convolutions, which learn much faster from scratch and
-            give `pyramid`, the finer maps on the way.
+            "conv": a few small overlapping convolutions, which learn much faster from scratch.
+        neck: widths of the stages of a `TopDownNeck`, each of twice the resolution, which give
+            `pyramid` for heads that need exact places; none in the paper. Needs stem "conv".
         pool: how tokens become one vector per frame. "attention": a learned probe (SigLIP, the
             paper); "layout": means over a coarse grid and a linear layer, sooner from scratch.
         pool_cells: (rows, columns) of that grid.
@@ -72,6 +74,7 @@ class VideoEncoder(nn.Module):
         mlp_dim: int | None = None,
         num_frames: int = 30,
         stem: Literal["patch", "conv"] = "patch",
+        neck: Sequence[int] = (),
         pool: Literal["attention", "layout"] = "attention",
         pool_cells: tuple[int, int] = (3, 5),
         clip_segments: int = 0,
@@ -91,12 +94,15 @@ class VideoEncoder(nn.Module):
         self.activation_checkpointing = activation_checkpointing
         self.grid = self.grid_of(*self.image_size)
 
+        stem_channels: Sequence[int] = ()
         if stem == "patch":
             self.patch_embedding: nn.Module = nn.Conv2d(3, embed_dim, patch_size, patch_size)
         elif stem == "conv":
             self.patch_embedding = ConvStem(embed_dim, patch_size)
+            stem_channels = self.patch_embedding.channels[-2::-1]
         else:
             raise ValueError(f"expected stem 'patch' or 'conv', got '{stem}'")
+        self.neck = TopDownNeck(embed_dim, neck, stem_channels) if neck else None
         self.position_embedding = nn.Parameter(
             torch.randn(self.grid[0] * self.grid[1], embed_dim) * 0.02
         )
@@ -162,8 +168,8 @@ class VideoEncoder(nn.Module):
             frame_mask: False for padding frames, which are not attended to over time.
 
         Raises:
-            ValueError: wrong shape, size, type or output name, or a pyramid is asked of a stem that
-                has none.
+            ValueError: wrong shape, size, type or output name, or a pyramid is asked of an encoder
+                without a neck.
         """
         if images.ndim != 5 or images.shape[2] != 3 or 0 in images.shape:
             raise ValueError(
@@ -179,10 +185,10 @@ class VideoEncoder(nn.Module):
         if unknown:
             raise ValueError(f"expected outputs among {sorted(OUTPUTS)}, got {sorted(unknown)}")
 
-        if "pyramid" in outputs and not isinstance(self.patch_embedding, ConvStem):
+        if "pyramid" in outputs and self.neck is None:
             raise ValueError(
-                "a head asks for 'pyramid', which an encoder with stem 'patch' does not have. "
-                "Take stem 'conv', or a head without skips."
+                "a head asks for 'pyramid', but the encoder has no neck. Build it with neck=[...], "
+                "or the head with pyramid_channels=None."
             )
 
         clips, frames = images.shape[:2]
@@ -190,17 +196,17 @@ class VideoEncoder(nn.Module):
         spatial = len(self.blocks) - len(self.temporal)
 
         flat = rearrange(images, "B T C H W -> (B T) C H W")
-        embedded = self.patch_embedding(flat)
-        pyramid = None
+        embedded, stem_maps = self.patch_embedding(flat), ()
         if isinstance(self.patch_embedding, ConvStem):
-            embedded, maps = embedded
-            if "pyramid" in outputs:
-                pattern = "(B T) C h w -> B T C h w"
-                pyramid = tuple(rearrange(m, pattern, B=clips) for m in maps)
+            embedded, stem_maps = embedded
         tokens = rearrange(embedded, "b D h w -> b (h w) D")
         tokens = tokens + self._positions(grid)
         for block in self.blocks[:spatial]:
             tokens = self._run(block, tokens)
+        pyramid = None
+        if "pyramid" in outputs:
+            maps = self.neck(rearrange(tokens, "b (h w) D -> b D h w", h=grid[0]), stem_maps)
+            pyramid = tuple(rearrange(m, "(B T) C h w -> B T C h w", B=clips) for m in maps)
         patches = (
             rearrange(tokens, "(B T) N D -> B T N D", B=clips) if "patches" in outputs else None
         )

@@ -172,6 +172,7 @@ class ConvStem(nn.Module):
         if patch_size != 2**stages or stages == 0:
             raise ValueError(f"expected a patch size that is a power of two, got {patch_size}")
         self.stages = nn.ModuleList()
+        self.channels: list[int] = []
         width = 3
         for stage in range(stages):
             out = max(16, embed_dim >> (stages - 1 - stage))
@@ -182,6 +183,7 @@ class ConvStem(nn.Module):
                     nn.ReLU(inplace=True),
                 )
             )
+            self.channels.append(out)
             width = out
         self.project = nn.Conv2d(width, embed_dim, 1)
 

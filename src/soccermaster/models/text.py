@@ -23,7 +23,8 @@ class TextEncoder(nn.Module):
 
     Args:
         embed_dim: width of the tower.
-        depth, num_heads: of its blocks.
+        depth, num_heads: of its blocks. Without blocks (depth 0) a text is the mean of its words,
+            which is learnt within a few batches.
         output_dim: width of the space shared with the video.
         max_length: L, tokens per text; longer texts are cut.
         mlp_dim: hidden width of the MLPs; 4 * embed_dim when None.
@@ -33,7 +34,6 @@ class TextEncoder(nn.Module):
         lowercase: lower-case the texts first. The release does not.
         pool: "last" takes the last position (SigLIP); "mean" averages the tokens that are no
             padding, which learns sooner from scratch.
-        zero_residuals: start with blocks that change nothing, see `VideoEncoder`.
 
     Source: Zhai et al., SigLIP, ICCV 2023.
     """
@@ -50,7 +50,6 @@ class TextEncoder(nn.Module):
         tokenizer: Path | str | None = None,
         lowercase: bool = False,
         pool: Literal["last", "mean"] = "last",
-        zero_residuals: bool = False,
     ) -> None:
         super().__init__()
         if pool not in ("last", "mean"):
@@ -72,9 +71,6 @@ class TextEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             Block(embed_dim, num_heads, mlp_dim or 4 * embed_dim) for _ in range(depth)
         )
-        if zero_residuals:
-            for block in self.blocks:
-                block.start_as_identity()
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.project = nn.Linear(embed_dim, output_dim)
 

@@ -1,4 +1,4 @@
-"""From patch features to dense maps at several times their resolution."""
+"""From features to dense maps: from the patches alone, or from the encoder's pyramid."""
 
 from __future__ import annotations
 
@@ -20,26 +20,14 @@ class PixelShuffleUpsampler(nn.Module):
         embed_dim: D of the patch features.
         out_channels: channels of the maps.
         channels: width of each stage after the shuffle; the paper has three, so s = 8.
-        skips: widths of the maps of the encoder's pyramid that are added after the shuffle of each
-            stage, coarse to fine; none in the paper. With them edges need not pass through the
-            tokens, and places are exact much sooner.
 
-    Source: the heatmap heads of SoccerMaster (CVPR 2026); PixelShuffle: Shi et al., CVPR 2016;
-    skips: Ronneberger et al., U-Net, MICCAI 2015.
+    Source: the heatmap heads of SoccerMaster (CVPR 2026); PixelShuffle: Shi et al., CVPR 2016.
     """
 
     def __init__(
-        self,
-        embed_dim: int,
-        out_channels: int,
-        channels: Sequence[int] = (192, 96, 48),
-        skips: Sequence[int] = (),
+        self, embed_dim: int, out_channels: int, channels: Sequence[int] = (192, 96, 48)
     ) -> None:
         super().__init__()
-        if skips and len(skips) != len(channels):
-            raise ValueError(
-                f"expected one skip per stage ({len(channels)}) or none, got {len(skips)}"
-            )
         stages = []
         width = embed_dim
         for i, stage_width in enumerate(channels):
@@ -57,33 +45,57 @@ class PixelShuffleUpsampler(nn.Module):
             )
             width = out
         self.stages = nn.ModuleList(stages)
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(skip, width, 1) for skip, width in zip(skips, channels, strict=bool(skips))
-        )
         self.logits = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
-    def forward(
-        self,
-        features: Float[Tensor, "b D h w"],
-        pyramid: Sequence[Float[Tensor, "b C rows columns"]] = (),
-    ) -> Float[Tensor, "b C sh sw"]:
-        """Logits of the dense maps; `pyramid` holds the maps of the skips, coarse to fine."""
-        for i, stage in enumerate(self.stages):
-            convolve_and_shuffle, rest = stage[:2], stage[2:]
-            features = convolve_and_shuffle(features)
-            if self.laterals:
-                features = features + self.laterals[i](pyramid[i])
-            features = rest(features)
+    def forward(self, features: Float[Tensor, "b D h w"]) -> Float[Tensor, "b C sh sw"]:
+        """Logits of the dense maps."""
+        for stage in self.stages:
+            features = stage(features)
         return self.logits(features)
 
     def of_clips(self, features: Features) -> Float[Tensor, "B T C sh sw"]:
-        """Logits of every frame of some clips, from what the encoder gave."""
+        """Logits of every frame of some clips, from their patches."""
         h, w = features.grid
-        patches = rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w)
-        used = (features.pyramid or ())[: len(self.laterals)]
-        maps = self(patches, [rearrange(m, "B T C h w -> (B T) C h w") for m in used])
+        maps = self(rearrange(features.patches, "B T (h w) D -> (B T) D h w", h=h, w=w))
         return rearrange(maps, "(B T) C h w -> B T C h w", B=len(features.patches))
+
+
+class PyramidHead(nn.Module):
+    """Conv, norm, ReLU, 1x1 conv on the finest map of the encoder's pyramid.
+
+    Args:
+        in_channels: of that map.
+        out_channels: channels of the maps.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(
+            nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(in_channels),
+            nn.ReLU(inplace=True),
+        )
+        self.logits = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, finest: Float[Tensor, "b D h w"]) -> Float[Tensor, "b C h w"]:
+        """Logits of the dense maps."""
+        return self.logits(self.hidden(finest))
+
+    def of_clips(self, features: Features) -> Float[Tensor, "B T C h w"]:
+        """Logits of every frame of some clips, from their pyramid."""
+        finest = features.pyramid[-1]
+        maps = self(rearrange(finest, "B T D h w -> (B T) D h w"))
+        return rearrange(maps, "(B T) C h w -> B T C h w", B=len(finest))
+
+
+def dense_head(
+    embed_dim: int, out_channels: int, channels: Sequence[int], pyramid_channels: int | None
+) -> PixelShuffleUpsampler | PyramidHead:
+    """The head of the published shape, or the one on a pyramid of so many channels."""
+    if pyramid_channels is None:
+        return PixelShuffleUpsampler(embed_dim, out_channels, channels)
+    return PyramidHead(pyramid_channels, out_channels)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from soccermaster.metrics.keypoints import KeypointsMetrics
-from soccermaster.models.upsampler import PixelShuffleUpsampler
+from soccermaster.models.upsampler import dense_head
 from soccermaster.ops.heatmaps import Canvas
 from soccermaster.ops.losses import heatmap_loss, heatmap_squared_error
 from soccermaster.ops.peaks import find_peaks
@@ -37,7 +37,9 @@ class PitchKeypoints(Task):
 
     Args:
         embed_dim: D of the encoder.
-        channels, skips: of the upsampler; the defaults are the published shape.
+        channels: of the upsampler; the default is the published shape.
+        pyramid_channels: instead of upsampling the patches, read the finest map of the encoder's
+            pyramid, which has so many channels; places are exact much sooner.
         loss: of the corrected recipe. "mse" averages the squared error over pixels and decidable
             channels; "focal" is faster from scratch.
         sigma: of the target Gaussians, in heatmap cells.
@@ -60,7 +62,7 @@ class PitchKeypoints(Task):
         self,
         embed_dim: int,
         channels: Sequence[int] = (192, 96, 48),
-        skips: Sequence[int] = (),
+        pyramid_channels: int | None = None,
         loss: Literal["mse", "focal"] = "mse",
         sigma: float = 2.0,
         threshold: float = 0.1,
@@ -74,15 +76,15 @@ class PitchKeypoints(Task):
         self.canvas = Canvas()
         self.sigma = sigma
         self.threshold = threshold
-        self.upsample = PixelShuffleUpsampler(embed_dim, NUM_KEYPOINTS + 1, channels, skips)
-        if skips:
-            self.reads = self.reads | {"pyramid"}
+        self.upsample = dense_head(embed_dim, NUM_KEYPOINTS + 1, channels, pyramid_channels)
+        if pyramid_channels is not None:
+            self.reads = frozenset({"pyramid"})
         if loss == "focal" and not official:
             # start from "almost everything is background", or the background drowns the points
             torch.nn.init.constant_(self.upsample.logits.bias[-1], 6.0)
 
     def forward(self, features: Features, batch: Batch | None = None) -> KeypointsOutput:
-        """Heatmaps at 2^stages times the patch grid (8 by default)."""
+        """Heatmaps at 8 times the patch grid by default."""
         logits = self.upsample.of_clips(features)
         return KeypointsOutput(logits.float().softmax(dim=2))
 
