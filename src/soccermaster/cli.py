@@ -175,12 +175,23 @@ def _leaves(node: Any, prefix: str = "") -> set[str]:
 
 
 def _check_given(cfg: DictConfig) -> None:
-    missing = sorted(OmegaConf.missing_keys(cfg))
+    missing = sorted(_missing(cfg))
     if missing:
         raise ValueError(
             f"expected values for {', '.join(missing)}, got none. Add "
             + " ".join(f"{name}=..." for name in missing)
         )
+
+
+def _missing(node: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the values that are still ???; interpolations are not followed."""
+    if not OmegaConf.is_dict(node) or node._is_none() or node._is_interpolation():
+        return []
+    missing = []
+    for key in node:
+        name, child = f"{prefix}{key}", node._get_node(key)
+        missing += [name] if child._is_missing() else _missing(child, f"{name}.")
+    return missing
 
 
 def _discard_if_unused(output: Path) -> None:
