@@ -139,7 +139,7 @@ def read_game_state(
         )
     images.sort(key=lambda image: image.text("file_name"))
     paths = _image_paths(folder, info, images, file)
-    _check_present(paths, problems)
+    check_present(paths, problems)
     labeled = np.array([bool(image.value.get("is_labeled", True)) for image in images])
     flags = {
         key: labeled & [bool(image.value.get(f"has_labeled_{key}", True)) for image in images]
@@ -219,7 +219,8 @@ def _image_paths(folder: Path, info: Record, images: list[Record], file: Path) -
     )
 
 
-def _check_present(paths: tuple[Path, ...], problems: Problems | None) -> None:
+def check_present(paths: Sequence[Path], problems: Problems | None) -> None:
+    """Missing pictures are counted in `problems`, or raise an error."""
     folder = paths[0].parent
     present = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
     absent = [path.name for path in paths if path.parent != folder or path.name not in present]
@@ -227,7 +228,7 @@ def _check_present(paths: tuple[Path, ...], problems: Problems | None) -> None:
         return
     error = DatasetError.at(
         folder,
-        expected=f"the {len(paths)} frames that {LABELS_FILE} lists",
+        expected=f"the {len(paths)} frames that the labels list",
         got=f"{len(absent)} missing: {some(absent)}",
         fix="Unpack the images of this sequence.",
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -65,7 +65,8 @@ class MatchClips(IndexedClips):
     Args:
         root: folder that holds `video_clip_json` and `video_clip`.
         split: "train", "valid" or "test".
-        sources: which lists to read; those that are not there are left out, one must be.
+        sources: which lists to read, or which by split; those that are not there are left out, one
+            must be.
         num_frames: T, frames per clip.
         events: the allowed classes, such as `vocabulary.RELEASE_EVENTS`.
         image_size: (H, W) to decode to; None keeps the size of the files, which may differ.
@@ -103,7 +104,7 @@ class MatchClips(IndexedClips):
         self,
         root: Path | str,
         split: str,
-        sources: Sequence[str] = SOURCES,
+        sources: Sequence[str] | Mapping[str, Sequence[str]] = SOURCES,
         num_frames: int = 30,
         events: Sequence[str] = EVENTS,
         image_size: tuple[int, int] | None = None,
@@ -115,7 +116,7 @@ class MatchClips(IndexedClips):
         self.num_frames = num_frames
         self.image_size = image_size
         root = Path(root).resolve()
-        lists = {source: clip_list_path(root, source, split) for source in sources}
+        lists = {s: clip_list_path(root, s, split) for s in _sources_of(sources, split)}
         self.sources = tuple(source for source, path in lists.items() if path.is_file())
         if not self.sources:
             raise _no_list(root, list(lists.values()))
@@ -154,11 +155,18 @@ class MatchClips(IndexedClips):
 
     @classmethod
     def releases(
-        cls, split: str, root: Path | str, sources: Sequence[str] = SOURCES, **_: Any
+        cls,
+        split: str,
+        root: Path | str,
+        sources: Sequence[str] | Mapping[str, Sequence[str]] = SOURCES,
+        **_: Any,
     ) -> frozenset[str]:
         """Which lists a dataset with these arguments would read, such as "MatchTime/valid"."""
-        found = (s for s in sources if clip_list_path(Path(root), s, split).is_file())
-        return frozenset(f"{source}/{split}" for source in found)
+        return frozenset(
+            f"{source}/{split}"
+            for source in _sources_of(sources, split)
+            if clip_list_path(Path(root), source, split).is_file()
+        )
 
     @classmethod
     def parts(cls, root: Path | str, split: str | None = None) -> list[Part]:
@@ -267,6 +275,10 @@ def middle_frames(
         return np.minimum(indices, num_available - 1), indices < num_available
     middles = (np.arange(num_frames) + 0.5) * num_available / num_frames
     return middles.astype(np.int64), np.ones(num_frames, bool)
+
+
+def _sources_of(sources: Sequence[str] | Mapping[str, Sequence[str]], split: str) -> Sequence[str]:
+    return sources.get(split, SOURCES) if isinstance(sources, Mapping) else sources
 
 
 def _no_list(root: Path, lists: Sequence[Path]) -> DatasetError:

@@ -41,7 +41,8 @@ class SequenceLabels:
         image_paths: of the N frames.
         frame_numbers: 1-based place of each frame in its video.
         people_labeled: False where nobody looked for people.
-        athletes: `frame` is the index of the frame, 0..N-1; boxes in pixels of `image_size`.
+        athletes: `frame` is the index of the frame, 0..N-1; boxes in pixels of `image_size`. None
+            of pictures in which nobody looks for people.
         keypoints: in pixels of `image_size`; None if nothing says where the pitch is.
         lines: in pixels of `image_size`.
         turned: where the names of the markings are turned by 180 degrees, if that is asked for.
@@ -54,7 +55,7 @@ class SequenceLabels:
     image_paths: tuple[Path, ...]
     frame_numbers: Int[np.ndarray, " N"]
     people_labeled: Bool[np.ndarray, " N"]
-    athletes: Athletes
+    athletes: Athletes | None
     keypoints: Keypoints | None = None
     lines: Lines | None = None
     turned: Bool[np.ndarray, " N"] | None = None
@@ -124,6 +125,8 @@ class SequenceClips(IndexedClips):
     """
 
     schema: ClassVar[pa.Schema] = SEQUENCE_SCHEMA
+    #: Whether a name in two splits means the same frames.
+    names_are_unique: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -145,12 +148,15 @@ class SequenceClips(IndexedClips):
         self.number_rule = number_rule
         self.turn_names = turn_names
         self._index, self._parts = self._open_index(root, split, index)
+        if any(part.facts.get("cameras") for part in self._parts):
+            self.provides = self.provides | {"cameras"}
+        self._place = [(p, r) for p, part in enumerate(self._parts) for r in range(part.num_rows)]
         labeled = [
-            labels.values.to_numpy(zero_copy_only=False)
+            labels.values.to_numpy(zero_copy_only=False) | ("boxes" not in self.provides)
             for labels in self._index.read(self._parts, ["people_labeled"])["people_labeled"]
         ]
         self.windows, unlabeled = _windows(labeled, num_frames, stride or num_frames)
-        self._read = functools.lru_cache(maxsize=4)(self._read_uncached)
+        self._remember_some()
         if unlabeled:
             warnings.warn(
                 f"{root}, split {split}: left out {unlabeled} windows with frames in which people "
@@ -184,15 +190,24 @@ class SequenceClips(IndexedClips):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_read"}
+        return {key: value for key, value in self.__dict__.items() if key != "_rows_of_part"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._read = functools.lru_cache(maxsize=4)(self._read_uncached)
+        self._remember_some()
 
-    def _read_uncached(self, number: int) -> SequenceLabels:
-        row = self._index.read([self._parts[number]])
-        return labels_from_row(row, self.root)
+    def _remember_some(self) -> None:
+        """Neighbouring windows are often read one after the other."""
+
+        @functools.lru_cache(maxsize=4)
+        def rows_of_part(number: int) -> pa.Table:
+            return self._index.read([self._parts[number]])
+
+        self._rows_of_part = rows_of_part
+
+    def _read(self, number: int) -> SequenceLabels:
+        part, row = self._place[number]
+        return labels_from_row(self._rows_of_part(part).slice(row, 1), self.root)
 
     def _annotations(
         self, sequence: SequenceLabels, window: slice, size: tuple[int, int]
@@ -200,12 +215,14 @@ class SequenceClips(IndexedClips):
         """Of some frames, in pixels of `size` (H, W)."""
         height, width = (new / old for new, old in zip(size, sequence.image_size, strict=True))
         scale = np.array([width, height])
-        first, last = np.searchsorted(sequence.athletes.frame, [window.start, window.stop])
-        athletes = sequence.athletes.select(np.arange(first, last))
-        athletes.frame[:] -= window.start
-        athletes.boxes_xyxy_px[:] *= np.tile(scale, 2).astype(np.float32)
-        if self.number_rule is not None:
-            athletes.numbers[:] = athletes.readable_numbers(self.number_rule)
+        athletes = sequence.athletes if "boxes" in self.provides else None
+        if athletes is not None:
+            first, last = np.searchsorted(athletes.frame, [window.start, window.stop])
+            athletes = athletes.select(np.arange(first, last))
+            athletes.frame[:] -= window.start
+            athletes.boxes_xyxy_px[:] *= np.tile(scale, 2).astype(np.float32)
+            if self.number_rule is not None:
+                athletes.numbers[:] = athletes.readable_numbers(self.number_rule)
         keypoints, lines, cameras = sequence.keypoints, sequence.lines, sequence.cameras
         if keypoints is not None and lines is not None:
             keypoints = Keypoints(
@@ -234,15 +251,17 @@ class SequenceClips(IndexedClips):
                 splits_of_name.setdefault(name, set()).add(split)
             splits[split] = _count(table)
         for name, found in sorted(splits_of_name.items()):
-            if len(found) > 1:
+            if len(found) > 1 and cls.names_are_unique:
                 problems.add("leak_between_splits", f"{name} is in {', '.join(sorted(found))}")
         return Summary(splits, problems=problems)
 
 
 def row_from_labels(labels: SequenceLabels, split: str, root: Path) -> pa.Table:
     """One row of `SEQUENCE_SCHEMA`."""
-    athletes, unknown = labels.athletes, np.empty(0)
-    arrays = {name: getattr(athletes, name) for name in _ATHLETES}
+    unknown = np.empty(0)
+    arrays: dict[str, np.ndarray] = {}
+    if labels.athletes is not None:
+        arrays |= {name: getattr(labels.athletes, name) for name in _ATHLETES}
     if labels.keypoints is not None and labels.lines is not None:
         arrays |= {
             "keypoints_px": labels.keypoints.points_px,
@@ -330,12 +349,13 @@ def turn_names(
     )
 
 
-def check_positions(labels: SequenceLabels, file: Path, problems: Problems) -> None:
+def check_positions(
+    athletes: Athletes, frame_numbers: Int[np.ndarray, " N"], file: Path, problems: Problems
+) -> None:
     """Counts positions far off the pitch."""
-    athletes = labels.athletes
     far = np.abs(athletes.positions_m) > np.array([105 / 2, 68 / 2]) + _OFF_PITCH_MARGIN_M
     for row in np.nonzero(far.any(axis=1))[0]:  # False for NaN
-        frame = labels.frame_numbers[athletes.frame[row]]
+        frame = frame_numbers[athletes.frame[row]]
         position = athletes.positions_m[row].round(1).tolist()
         problems.add(
             "off_pitch_position",

@@ -110,7 +110,7 @@ class SoccerNetGSR(SequenceClips):
             problems.refuse(error, "unreadable_labels")
             return Scan(SEQUENCE_SCHEMA.empty_table(), problems, facts)
         labels = sequence_labels(state, legibility)
-        check_positions(labels, file, problems)
+        check_positions(state.athletes, state.frame_numbers, file, problems)
         if check_media:
             check_pictures(state.image_paths, state.image_size, problems)
         row = row_from_labels(labels, part.split, root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,21 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
 
 
 def _splits_table(report: Mapping[str, Any]) -> Table:
-    splits = report["splits"]
-    table = Table(title=f"{report['dataset']}, {report['root']}", title_justify="left")
-    table.add_column("split")
-    rows = {split: _flat(counts) for split, counts in splits.items()}
-    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    rows = {split: _flat(counts) for split, counts in report["splits"].items()}
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    return _table(f"{report['dataset']}, {report['root']}", "", names, rows)
+
+
+def _table(
+    title: str, first: str, names: Iterable[str], columns: Mapping[str, Mapping[str, int]]
+) -> Table:
+    """One row per name, with its count in each column."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right")
     for name in names:
-        table.add_column(name, justify="right")
-    for split, row in rows.items():
-        table.add_row(split, *(f"{row.get(name, 0):,}" for name in names))
+        table.add_row(Text(name), *(f"{counts.get(name, 0):,}" for counts in columns.values()))
     return table
 
 
@@ -97,24 +103,14 @@ def _class_tables(report: Mapping[str, Any]) -> list[Table]:
     for group in groups:
         by_split = {split: counts["classes"].get(group, {}) for split, counts in splits.items()}
         names = dict.fromkeys(name for classes in by_split.values() for name in classes)
-        table = Table(title=group, title_justify="left")
-        table.add_column("class", no_wrap=True)
-        for split in splits:
-            table.add_column(split, justify="right")
-        for name in names:
-            table.add_row(Text(name), *(f"{by_split[split].get(name, 0):,}" for split in splits))
-        tables.append(table)
+        if names:
+            tables.append(_table(group, "class", names, by_split))
     return tables
 
 
 def _lists_table(lists: Mapping[str, Mapping[str, int]]) -> Table:
-    table = Table(title="clip lists", title_justify="left")
-    table.add_column("list", no_wrap=True)
-    for name in next(iter(lists.values())):
-        table.add_column(name.replace("_", " "), justify="right")
-    for key, counts in lists.items():
-        table.add_row(key, *(f"{count:,}" for count in counts.values()))
-    return table
+    names = next(iter(lists.values()))
+    return _table("clip lists", "", names, lists)
 
 
 def _problems(report: Mapping[str, Any]) -> RenderableType:
