@@ -18,6 +18,7 @@ KEYS = ("root", "output", "report", "strict", "download", "workers", "paths", "d
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare_data")
 @entry_point
 def main(cfg: DictConfig) -> None:
+    from soccermaster.data.download import download
     from soccermaster.data.indexing.report import print_report, write_report
     from soccermaster.data.prepare import on_disk, prepare
 
@@ -26,6 +27,8 @@ def main(cfg: DictConfig) -> None:
     num_problems = 0
     for name, node in cfg.datasets.items():
         dataset = on_disk(name, get_class(node.dataset._target_))
+        if cfg.download:
+            download(name, dataset.download, Path(cfg.root))
         given = [key for key in dataset.options if key in node.dataset]
         report = prepare(
             dataset,

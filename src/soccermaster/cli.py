@@ -51,8 +51,22 @@ def register_resolvers() -> None:
 def start(main: Callable[[], None]) -> None:
     """Run a script's Hydra main, after a look at the names on the command line."""
     configs = Path(sys.argv[0]).resolve().parent.parent / "configs"
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     refuse_unknown_choices(configs, sys.argv[1:])
     main()
+
+
+def quoted(argument: str) -> str:
+    """A `key=value` whose value has blanks or letters that Hydra's grammar does not know, quoted.
+
+    Values that are quoted, lists, dictionaries or interpolations stay as they are.
+    """
+    key, equals, value = argument.partition("=")
+    plain = value.isascii() and " " not in value
+    if not equals or not re.fullmatch(r"[+~]*[\w.@/]+", key) or plain or value[0] in "'\"[{$":
+        return argument
+    escaped = value.replace("'", "\\'")
+    return f"{key}='{escaped}'"
 
 
 def entry_point(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], None]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from soccermaster.data.datasets.base import ClipDataset
+from soccermaster.data.download import Download
 from soccermaster.data.indexing.index import (
     Index,
     IndexedPart,
@@ -49,14 +50,13 @@ class IndexedClips(ClipDataset):
         version: of `scan` and `schema`; a change makes all indexes stale.
         schema: columns of the index.
         options: arguments of the dataset that matter to `summarize`.
-        download: what the SoccerNet package calls the data, if it has them; see
-            `soccermaster.data.indexing.download`.
+        download: where the files come from.
     """
 
     version: ClassVar[str]
     schema: ClassVar[pa.Schema]
     options: ClassVar[tuple[str, ...]] = ()
-    download: ClassVar[str | None] = None
+    download: ClassVar[Download | None] = None
 
     @classmethod
     @abstractmethod

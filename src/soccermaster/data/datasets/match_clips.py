@@ -32,6 +32,7 @@ from soccermaster.data.datasets.clip_list_file import (
 )
 from soccermaster.data.datasets.clip_list_report import summarize_lists
 from soccermaster.data.datasets.indexed import SPLITS, IndexedClips, Summary
+from soccermaster.data.download import Download
 from soccermaster.data.errors import DatasetError, some
 from soccermaster.data.indexing.index import Index, Part, Scan
 from soccermaster.data.indexing.problems import Problems
@@ -98,7 +99,12 @@ class MatchClips(IndexedClips):
         ]
     )
     options = ("events",)
-    download: ClassVar[str | None] = "videos"
+    download: ClassVar[Download | None] = Download(
+        "The lists come with the UniSoccer code and https://huggingface.co/datasets/Homie0609/"
+        "MatchTime. SoccerReplay-1988 is given out after a form at https://huggingface.co/datasets/"
+        "Homie0609/SoccerReplay-1988. The videos of SoccerNet-v2 and MatchTime are cut from games "
+        "of SoccerNet: sign its agreement at https://www.soccer-net.org/data for the password."
+    )
 
     def __init__(
         self,

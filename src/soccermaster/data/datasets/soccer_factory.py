@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from soccermaster.data.datasets.sequences import (
     check_pictures,
     row_from_labels,
 )
+from soccermaster.data.download import Download
 from soccermaster.data.errors import DatasetError, nearest
 from soccermaster.data.images import VideoError, image_size
 from soccermaster.data.indexing.index import Part, Scan
@@ -57,6 +58,10 @@ class SoccerFactory(SequenceClips):
 
     name = "soccer_factory"
     version = "soccer_factory-1"
+    download: ClassVar[Download | None] = Download(
+        "SoccerMaster's authors offer soccer_factory_annotations.tar.gz and seven archives of "
+        "videos (126 GB); their script extracts the frames to sn500/SNGS-1xxxx/img1."
+    )
     provides = frozenset(
         {"boxes", "roles", "numbers", "legibility", "keypoints", "lines", "cameras"}
     )

@@ -25,6 +25,7 @@ from soccermaster.data.datasets.sequences import (
     check_pictures,
     row_from_labels,
 )
+from soccermaster.data.download import Download
 from soccermaster.data.errors import DatasetError
 from soccermaster.data.images import VideoError, image_size
 from soccermaster.data.indexing.index import Part, Scan
@@ -60,7 +61,12 @@ class SoccerNetCalibration(SequenceClips):
 
     name = "soccernet_calibration"
     version = "soccernet_calibration-1"
-    download: ClassVar[str | None] = "calibration-2023"
+    download: ClassVar[Download | None] = Download(
+        "Ask for access at https://huggingface.co/datasets/SoccerNet/SN-Calibration-2023 and log "
+        "in with `hf auth login`.",
+        task="calibration-2023",
+        folder="calibration-2023",
+    )
     names_are_unique = False  # every split counts from 00000
     provides = frozenset({"keypoints", "lines"})
 

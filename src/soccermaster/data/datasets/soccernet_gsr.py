@@ -31,6 +31,7 @@ from soccermaster.data.datasets.sequences import (
     check_positions,
     row_from_labels,
 )
+from soccermaster.data.download import Download
 from soccermaster.data.errors import DatasetError
 from soccermaster.data.indexing.index import Part, Scan, Stamp, stamp
 from soccermaster.data.indexing.problems import Problems
@@ -57,7 +58,12 @@ class SoccerNetGSR(SequenceClips):
 
     name = "soccernet_gsr"
     version = "soccernet_gsr-1"
-    download: ClassVar[str | None] = "gamestate-2024"
+    download: ClassVar[Download | None] = Download(
+        "Ask for access at https://huggingface.co/datasets/SoccerNet/SN-GSR-2024 and log in with "
+        "`hf auth login`; the labels of the test split may come from SoccerNet/SN-GroundTruth.",
+        task="gamestate-2024",
+        folder="SoccerNetGS",
+    )
     provides = frozenset(
         {
             "boxes",

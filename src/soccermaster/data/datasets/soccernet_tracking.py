@@ -28,6 +28,7 @@ from soccermaster.data.datasets.sequences import (
     check_pictures,
     row_from_labels,
 )
+from soccermaster.data.download import Download
 from soccermaster.data.errors import DatasetError
 from soccermaster.data.indexing.index import Part, Scan
 from soccermaster.data.indexing.problems import Problems
@@ -61,7 +62,13 @@ class SoccerNetTracking(SequenceClips):
 
     name = "soccernet_tracking"
     version = "soccernet_tracking-1"
-    download: ClassVar[str | None] = "tracking"
+    download: ClassVar[Download | None] = Download(
+        "Ask for access on the page of the data set that the message names, and log in with "
+        "`hf auth login`.",
+        task="tracking",
+        folder="tracking",
+        splits=_LABELED_SPLITS,
+    )
     provides = frozenset({"boxes", "roles", "numbers", "legibility", "track_ids", "teams"})
 
     @classmethod
