@@ -7,7 +7,7 @@ from pathlib import Path
 
 import hydra
 from hydra.utils import get_class
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from soccermaster.cli import check_keys, entry_point, start
@@ -24,18 +24,20 @@ def main(cfg: DictConfig) -> None:
 
     check_keys(cfg, KEYS, "prepare_data.py")
     console = Console(soft_wrap=True, highlight=False)
+    if cfg.report is not None and len(cfg.datasets) > 1:
+        raise ValueError("expected one dataset with report=PATH, got several. Name one at a time.")
     num_problems = 0
     for name, node in cfg.datasets.items():
         dataset = on_disk(name, get_class(node.dataset._target_))
         if cfg.download:
             download(name, dataset.download, Path(cfg.root))
-        given = [key for key in dataset.options if key in node.dataset]
+        options = OmegaConf.masked_copy(node.dataset, list(dataset.options))
         report = prepare(
             dataset,
             cfg.root,
             cfg.output,
             workers=cfg.workers,
-            options={key: list(node.dataset[key]) for key in given},
+            options=OmegaConf.to_object(options),
             console=console,
         )
         print_report(report, console)

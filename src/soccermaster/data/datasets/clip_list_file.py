@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soccermaster.data.datasets.label_files import Record, load_json, path_inside
 from soccermaster.data.errors import DatasetError, nearest
-from soccermaster.vocabulary import EVENTS
+from soccermaster.vocabulary import EVENTS, RELEASE_EVENTS
 
 SOURCES: tuple[str, ...] = ("SoccerReplay-1988", "MatchTime", "SoccerNet-v2")
 
@@ -20,6 +20,21 @@ class ClipRecord:
     video: str  # path below the video folder of the source
     event: str
     text: str | None  # anonymised comment
+
+
+def event_classes(events: Sequence[str] | str | None) -> tuple[str, ...]:
+    """The allowed classes: a list of any, "release" for the released 23, None for the library's 24.
+
+    Raises:
+        ValueError: another word.
+    """
+    if events is None:
+        return EVENTS
+    if isinstance(events, str):
+        if events != "release":
+            raise ValueError(f"expected events as a list, 'release' or null, got {events!r}.")
+        return RELEASE_EVENTS
+    return tuple(events)
 
 
 def clip_list_path(root: Path, source: str, split: str) -> Path:

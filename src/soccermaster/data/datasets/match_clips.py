@@ -26,6 +26,7 @@ from soccermaster.data.datasets.clip_list_file import (
     check_event,
     clip_list_path,
     clip_record,
+    event_classes,
     load_clip_list,
     read_clip_list,
     video_folder,
@@ -38,7 +39,6 @@ from soccermaster.data.indexing.index import Index, Part, Scan
 from soccermaster.data.indexing.problems import Problems
 from soccermaster.data.video import VideoError, frame_times, probe, read_frames
 from soccermaster.structures import Annotations, Clip
-from soccermaster.vocabulary import EVENTS
 
 __all__ = [
     "SOURCES",
@@ -69,7 +69,7 @@ class MatchClips(IndexedClips):
         sources: which lists to read, or which by split; those that are not there are left out, one
             must be.
         num_frames: T, frames per clip.
-        events: the allowed classes, such as `vocabulary.RELEASE_EVENTS`.
+        events: the allowed classes, see `event_classes`.
         image_size: (H, W) to decode to; None keeps the size of the files, which may differ.
         missing: what to do about listed videos that are not there: "error", or "skip" them with a
             warning.
@@ -112,7 +112,7 @@ class MatchClips(IndexedClips):
         split: str,
         sources: Sequence[str] | Mapping[str, Sequence[str]] = SOURCES,
         num_frames: int = 30,
-        events: Sequence[str] = EVENTS,
+        events: Sequence[str] | Literal["release"] | None = None,
         image_size: tuple[int, int] | None = None,
         missing: Literal["error", "skip"] = "error",
         index: Path | str | None = None,
@@ -132,7 +132,7 @@ class MatchClips(IndexedClips):
         )
         columns = ["source", "number", "video", "event", "text", "present"]
         table = opened.read(parts, columns).unify_dictionaries()
-        _check_events(table, events, lists)
+        _check_events(table, event_classes(events), lists)
         present = table.filter(table["present"])
         self._report_absent(table, present, missing, f"{root}, split {split}")
         self._records = present.combine_chunks()
@@ -235,7 +235,7 @@ class MatchClips(IndexedClips):
     @classmethod
     def summarize(cls, index: Index, **options: Any) -> Summary:
         """See `IndexedClips.summarize`."""
-        return summarize_lists(index, options.get("events", EVENTS))
+        return summarize_lists(index, event_classes(options.get("events")))
 
     @classmethod
     def own_folders(cls, root: Path) -> list[Path]:
