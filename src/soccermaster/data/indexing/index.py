@@ -8,13 +8,17 @@ compares times, and reads the columns that it needs; a changed part alone is sca
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import json
 import os
+import platform
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -174,25 +178,8 @@ def build_index(
     Returns:
         The index; what was wrong with the data is in its parts.
     """
-    aside = path.with_suffix(".partial")
-    aside.mkdir(parents=True, exist_ok=True)
-    old = {part.key: part for part in _old_parts(path, version)}
-    fragments = {part.key: aside / f"{_digest(part.key)}.parquet" for part in parts}
-    todo = []
-    for part in parts:
-        known = [old[part.key]] if part.key in old else []
-        known += _old_parts(fragments[part.key], version)
-        if not any(is_enough(scanned) and scanned.is_current(part) for scanned in known):
-            todo.append(part)
-    work = functools.partial(_scan_to_file, scan=scan, schema=schema, version=version)
-    jobs = [(part, fragments[part.key]) for part in todo]
-    for _ in progress(_run(work, jobs, workers or len(os.sched_getaffinity(0))), len(jobs)):
-        pass
-    wanted = {part.key for part in parts}
-    kept = [part.key for part in old.values() if part.key not in wanted and keep(part)]
-    _merge(path, [*kept, *(part.key for part in parts)], fragments, schema, version)
-    shutil.rmtree(aside, ignore_errors=True)
-    return Index(path, version)
+    with _only_one_process(path):
+        return _build(path, parts, scan, schema, version, keep, is_enough, workers, progress)
 
 
 def stale_parts(index: Index, parts: Sequence[Part], split: str | None = None) -> list[str]:
@@ -218,6 +205,55 @@ def stamp(path: Path | str) -> Stamp:
         return (str(path), -2, 0)
     is_folder = Path(path).is_dir()
     return (str(path), -1 if is_folder else status.st_size, status.st_mtime_ns)
+
+
+def _build(
+    path: Path,
+    parts: Sequence[Part],
+    scan: Callable[[Part], Scan],
+    schema: pa.Schema,
+    version: str,
+    keep: Callable[[IndexedPart], bool],
+    is_enough: Callable[[IndexedPart], bool],
+    workers: int | None,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]],
+) -> Index:
+    aside = path.with_suffix(f".{platform.node()}.partial")
+    aside.mkdir(parents=True, exist_ok=True)
+    old = {part.key: part for part in _old_parts(path, version)}
+    fragments = {part.key: aside / f"{_digest(part.key)}.parquet" for part in parts}
+
+    def is_usable(scanned: IndexedPart | None, part: Part) -> bool:
+        return scanned is not None and is_enough(scanned) and scanned.is_current(part)
+
+    todo = []
+    for part in parts:
+        fragment = fragments[part.key]
+        if not any(is_usable(scanned, part) for scanned in _old_parts(fragment, version)):
+            fragment.unlink(missing_ok=True)
+            if not is_usable(old.get(part.key), part):
+                todo.append(part)
+    wanted = {part.key for part in parts}
+    kept = [part.key for part in old.values() if part.key not in wanted and keep(part)]
+    if old and not todo and set(old) == wanted | set(kept) and not any(aside.iterdir()):
+        aside.rmdir()
+        return Index(path, version)
+    work = functools.partial(_scan_to_file, scan=scan, schema=schema, version=version)
+    jobs = [(part, fragments[part.key]) for part in todo]
+    for _ in progress(_run(work, jobs, workers or os.cpu_count() or 1), len(jobs)):
+        pass
+    _merge(path, [*kept, *(part.key for part in parts)], fragments, schema, version)
+    shutil.rmtree(aside, ignore_errors=True)
+    return Index(path, version)
+
+
+@contextmanager
+def _only_one_process(path: Path) -> Iterator[None]:
+    """The processes of a training run on one machine wait for the first one to build."""
+    lock = Path(tempfile.gettempdir()) / f"soccermaster-{os.getuid()}-{_digest(str(path))}.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _run(
@@ -253,7 +289,7 @@ def _scan_to_file(
         "problems": result.problems.to_json(),
         "facts": result.facts,
     }
-    with _writer(path, schema, {"version": version, "parts": [content]}) as writer:
+    with _AtomicWriter(path, schema, {"version": version, "parts": [content]}) as writer:
         if len(rows):
             writer.write_table(rows, row_group_size=len(rows))
 
@@ -276,13 +312,13 @@ def _merge(
         has_rows = part.num_rows > 0
         contents.append(_part_to_json(part) | {"row_group": row_group if has_rows else None})
         row_group += has_rows
-    with _writer(path, schema, {"version": version, "parts": contents}) as writer:
+    with _AtomicWriter(path, schema, {"version": version, "parts": contents}) as writer:
         for source, part in sources:
             if part.num_rows:
                 writer.write_table(source.read([part]), row_group_size=part.num_rows)
 
 
-class _writer:
+class _AtomicWriter:
     """A Parquet writer whose file gets its name when it is complete."""
 
     def __init__(self, path: Path, schema: pa.Schema, content: dict[str, Any]) -> None:
