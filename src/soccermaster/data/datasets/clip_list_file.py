@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soccermaster.data.datasets.label_files import Record, load_json, path_inside
+from soccermaster.data.datasets.label_files import Record, load_json_list, path_inside
 from soccermaster.data.errors import DatasetError, nearest
 from soccermaster.vocabulary import EVENTS, RELEASE_EVENTS
 
@@ -64,15 +64,7 @@ def load_clip_list(path: Path) -> list[object]:
     Raises:
         DatasetError: not a JSON list.
     """
-    entries = load_json(path, "a JSON list of clips")
-    if not isinstance(entries, list):
-        raise DatasetError.at(
-            path,
-            expected="a JSON list of clips",
-            got=f"a {type(entries).__name__}",
-            fix="Name a classification_*.json file.",
-        )
-    return entries
+    return load_json_list(path, "a JSON list of clips")
 
 
 def read_clip_list(path: Path | str, events: Sequence[str] = EVENTS) -> list[ClipRecord]:

@@ -45,6 +45,20 @@ def load_json(file: Path, expected: str, missing: str = "Fetch it again.") -> An
         ) from error
 
 
+def load_json_list(file: Path, expected: str) -> list[Any]:
+    """The content of a JSON file that holds a list.
+
+    Raises:
+        DatasetError: see `load_json`; or something else than a list.
+    """
+    entries = load_json(file, expected)
+    if not isinstance(entries, list):
+        raise DatasetError.at(
+            file, expected=expected, got=f"a {type(entries).__name__}", fix="Name another file."
+        )
+    return entries
+
+
 class Record:
     """A JSON object whose values are checked as they are taken.
 

@@ -245,11 +245,11 @@ class SequenceClips(IndexedClips):
         splits: dict[str, dict[str, Any]] = {}
         problems = Problems()
         splits_of_name: dict[str, set[str]] = {}
-        for split in dict.fromkeys(part.split for part in index.parts):
-            table = index.read(index.split(split))
+        for part in index.parts:  # one at a time: all of them may not fit into memory
+            table = index.read([part])
             for name in table["name"].to_pylist():
-                splits_of_name.setdefault(name, set()).add(split)
-            splits[split] = _count(table)
+                splits_of_name.setdefault(name, set()).add(part.split)
+            splits[part.split] = _sum(splits.get(part.split, {}), _count(table))
         for name, found in sorted(splits_of_name.items()):
             if len(found) > 1 and cls.names_are_unique:
                 problems.add("leak_between_splits", f"{name} is in {', '.join(sorted(found))}")
@@ -315,8 +315,8 @@ def labels_from_row(row: pa.Table, root: Path) -> SequenceLabels:
         fps=one("fps"),
         image_size=(one("height"), one("width")),
         image_paths=tuple(folder / name for name in one("image_names")),
-        frame_numbers=np.array(one("frame_numbers"), np.int64),
-        people_labeled=np.array(one("people_labeled"), bool),
+        frame_numbers=row["frame_numbers"][0].values.to_numpy().astype(np.int64),
+        people_labeled=row["people_labeled"][0].values.to_numpy(zero_copy_only=False),
         athletes=Athletes(**people),
         keypoints=(
             Keypoints(array("keypoints_px"), array("keypoints_known").astype(bool))
@@ -421,6 +421,16 @@ def _read_frames(paths: Sequence[Path], size: tuple[int, int] | None) -> np.ndar
             fix="Give image_size, or fetch the frames again.",
         )
     return np.stack(frames)
+
+
+def _sum(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested counts, added."""
+    return {
+        key: _sum(first.get(key, {}), second.get(key, {}))
+        if isinstance(first.get(key, second.get(key)), Mapping)
+        else first.get(key, 0) + second.get(key, 0)
+        for key in dict.fromkeys([*first, *second])
+    }
 
 
 def _count(table: pa.Table) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from soccermaster.data.datasets.game_state_file import (
     read_game_state,
 )
 from soccermaster.data.datasets.indexed import SPLITS
-from soccermaster.data.datasets.label_files import Record, load_json, path_inside
+from soccermaster.data.datasets.label_files import Record, load_json_list, path_inside
 from soccermaster.data.datasets.pitch_labels import should_turn_names
 from soccermaster.data.datasets.sequences import (
     SEQUENCE_SCHEMA,
@@ -220,14 +220,7 @@ def _read_legibility(part: Part, state: GameState, problems: Problems) -> np.nda
 @functools.lru_cache(maxsize=2)
 def _legibility_by_clip(file: Path, version: Stamp) -> dict[str, dict[tuple[str, int], float]]:
     """Scores by clip, then image_id and track, from [clip, image_id, track, number, score]."""
-    entries = load_json(file, "a JSON list of legibility scores")
-    if not isinstance(entries, list):
-        raise DatasetError.at(
-            file,
-            expected="a JSON list of legibility scores",
-            got=f"a {type(entries).__name__}",
-            fix="Fetch or make it again.",
-        )
+    entries = load_json_list(file, "a JSON list of legibility scores")
     names = ("clip", "image_id", "track_id", "number", "legibility")
     scores: dict[str, dict[tuple[str, int], float]] = {}
     for number, entry in enumerate(entries):
