@@ -12,12 +12,23 @@ from jaxtyping import UInt8
 from soccermaster.data.images import (
     IMAGE_SUFFIXES,
     VideoError,
+    decode_image,
+    encoded_size,
     existing_file,
     image_paths,
     image_size,
     read_image,
+    reduction,
+    resize_image,
 )
-from soccermaster.data.video import VideoInfo, checked_indices, iter_frames, probe, read_frames
+from soccermaster.data.video import (
+    VideoInfo,
+    checked_indices,
+    iter_frames,
+    probe,
+    read_frames,
+    stream_frames,
+)
 
 
 class FrameSource(ABC):
@@ -34,6 +45,21 @@ class FrameSource(ABC):
         self, indices: Sequence[int], size: tuple[int, int] | None = None
     ) -> UInt8[np.ndarray, "T H W 3"]:
         """The frames with these numbers (from 0), resized to `size` (H, W) if it is given.
+
+        Raises:
+            VideoError: no such frame, or one that does not decode.
+        """
+
+    @abstractmethod
+    def stream(
+        self, indices: Sequence[int], at_least: tuple[int, int] | None = None
+    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """The frames with these ascending numbers, one in memory at a time.
+
+        Args:
+            indices: frame numbers, ascending.
+            at_least: (h, w) that the caller can use. The frames may come at 1/2, 1/4 or 1/8 of
+                their size, where that is no smaller and costs less to decode; all at one size.
 
         Raises:
             VideoError: no such frame, or one that does not decode.
@@ -67,6 +93,12 @@ class VideoSource(FrameSource):
     ) -> UInt8[np.ndarray, "T H W 3"]:
         """See `FrameSource.read`."""
         return read_frames(self.info.path, indices, size=size)
+
+    def stream(
+        self, indices: Sequence[int], at_least: tuple[int, int] | None = None
+    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """See `FrameSource.stream`."""
+        return stream_frames(self.info.path, indices, at_least)
 
     def iter(
         self, size: tuple[int, int] | None = None
@@ -111,6 +143,15 @@ class ImageSource(FrameSource):
             frames[row] = self._read_one(index, size)
         return frames
 
+    def stream(
+        self, indices: Sequence[int], at_least: tuple[int, int] | None = None
+    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """See `FrameSource.stream`."""
+        expected = (self.info.height, self.info.width)
+        for index in checked_indices(indices, len(self.paths), self.info.path):
+            path = existing_file(self.paths[index])
+            yield decode_frame(path.read_bytes(), path, expected, at_least)
+
     def iter(
         self, size: tuple[int, int] | None = None
     ) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
@@ -129,6 +170,93 @@ class ImageSource(FrameSource):
                 f"{width}x{height}. The frames of a folder have one size: move this picture "
                 "elsewhere, or predict it by itself."
             )
+
+
+class EncodedSource(FrameSource):
+    """Pictures of one size in memory, as the bytes of their files.
+
+    Args:
+        images: jpg or png files in order, at least one.
+        name: for messages.
+        fps: how many of them make a second.
+
+    Raises:
+        VideoError: no pictures, or the first one is none.
+    """
+
+    def __init__(self, images: Sequence[bytes], name: str, fps: float = 25.0) -> None:
+        if not images:
+            raise VideoError(f"{name}: expected at least one picture, got none.")
+        self.images = tuple(images)
+        height, width = encoded_size(images[0], name)
+        self.info = VideoInfo(
+            path=Path(name),
+            width=width,
+            height=height,
+            fps=fps,
+            duration_s=len(images) / fps,
+            num_frames=len(images),
+        )
+
+    def read(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None
+    ) -> UInt8[np.ndarray, "T H W 3"]:
+        """See `FrameSource.read`."""
+        indices = checked_indices(indices, len(self.images), self.info.path)
+        height, width = size or (self.info.height, self.info.width)
+        frames = np.empty((len(indices), height, width, 3), np.uint8)
+        for row, index in enumerate(indices):
+            frames[row] = resize_image(self._decode(index, size), (height, width))
+        return frames
+
+    def stream(
+        self, indices: Sequence[int], at_least: tuple[int, int] | None = None
+    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """See `FrameSource.stream`."""
+        for index in checked_indices(indices, len(self.images), self.info.path):
+            yield self._decode(index, at_least)
+
+    def iter(
+        self, size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
+        """See `FrameSource.iter`."""
+        for index in range(len(self.images)):
+            yield index, index / self.info.fps, self.read([index], size)[0]
+
+    def _decode(
+        self, index: int, at_least: tuple[int, int] | None
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        expected = (self.info.height, self.info.width)
+        name = f"{self.info.path}, frame {index}"
+        return decode_frame(self.images[index], name, expected, at_least)
+
+
+def decode_frame(
+    data: bytes,
+    name: Path | str,
+    expected: tuple[int, int],
+    at_least: tuple[int, int] | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """One picture of a clip, whose pictures all have the `expected` size (H, W).
+
+    Args:
+        data: the file.
+        name: for messages.
+        expected: size of the whole picture.
+        at_least: (h, w); the picture may come at the `reduction` that this permits.
+
+    Raises:
+        VideoError: not a picture, cut short, or of another size.
+    """
+    frame = decode_image(data, name, at_least)
+    factor = reduction(expected, at_least)
+    if frame.shape[:2] not in (expected, (expected[0] // factor, expected[1] // factor)):
+        height, width = encoded_size(data, name)
+        raise VideoError(
+            f"{name}: expected {expected[1]}x{expected[0]} px as in the first frame, got "
+            f"{width}x{height}. The frames of a clip have one size: leave this one out."
+        )
+    return frame
 
 
 def open_source(path: Path | str, fps: float = 25.0) -> FrameSource:
