@@ -223,9 +223,7 @@ class EncodedSource(FrameSource):
         for index in range(len(self.images)):
             yield index, index / self.info.fps, self.read([index], size)[0]
 
-    def _decode(
-        self, index: int, at_least: tuple[int, int] | None
-    ) -> UInt8[np.ndarray, "H W 3"]:
+    def _decode(self, index: int, at_least: tuple[int, int] | None) -> UInt8[np.ndarray, "H W 3"]:
         expected = (self.info.height, self.info.width)
         name = f"{self.info.path}, frame {index}"
         return decode_frame(self.images[index], name, expected, at_least)

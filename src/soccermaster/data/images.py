@@ -1,7 +1,7 @@
 """How picture files are found, decoded (whole or at a fraction of their size) and resized.
 
-JPEG goes through libjpeg-turbo, which can leave out the finest frequencies and so decode at 1/2, 1/4
-or 1/8 of the size in less time; other pictures through Pillow.
+JPEG goes through libjpeg-turbo, which can leave out the finest frequencies and so decode at 1/2,
+1/4 or 1/8 of the size in less time; other pictures through Pillow.
 """
 
 from __future__ import annotations
