@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from soccermaster.data.images import (
     IMAGE_SUFFIXES,
@@ -24,6 +24,7 @@ from soccermaster.data.images import (
 from soccermaster.data.video import (
     VideoInfo,
     checked_indices,
+    frame_times,
     iter_frames,
     probe,
     read_frames,
@@ -39,6 +40,11 @@ class FrameSource(ABC):
     """
 
     info: VideoInfo
+
+    @property
+    def times_s(self) -> Float[np.ndarray, " n"]:
+        """When each frame appears, in seconds from the first one."""
+        return np.arange(self.info.num_frames) / self.info.fps
 
     @abstractmethod
     def read(
@@ -87,6 +93,11 @@ class VideoSource(FrameSource):
 
     def __init__(self, path: Path | str) -> None:
         self.info = probe(path)
+
+    @property
+    def times_s(self) -> Float[np.ndarray, " n"]:
+        """See `FrameSource.times_s`; the rate of a video can vary."""
+        return frame_times(self.info.path)
 
     def read(
         self, indices: Sequence[int], size: tuple[int, int] | None = None

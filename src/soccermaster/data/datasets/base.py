@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
+from soccermaster.data.undecoded import UndecodedClip
 from soccermaster.structures import Clip
 
 
@@ -54,6 +55,13 @@ class ClipDataset(Dataset[Clip], ABC):
 
     @abstractmethod
     def __getitem__(self, index: int) -> Clip: ...
+
+    def undecoded(self, index: int) -> Clip | UndecodedClip:
+        """Clip `index` before its frames are decoded, for a transform that knows their size.
+
+        A dataset that draws its frames itself, or has no use for this, gives the clip.
+        """
+        return self[index]
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

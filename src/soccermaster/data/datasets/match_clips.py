@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import numpy as np
-from jaxtyping import Bool, Int
-
+from soccermaster.data.clip_frames import spread_frames
 from soccermaster.data.datasets.base import ClipDataset, DatasetError, nearest, some
-from soccermaster.data.video import frame_times, read_frames
+from soccermaster.data.frame_source import VideoSource
+from soccermaster.data.undecoded import UndecodedClip
 from soccermaster.structures import Annotations, Clip
 from soccermaster.vocabulary import EVENTS
 
@@ -40,8 +39,7 @@ class ClipRecord:
 class MatchClips(ClipDataset):
     """Clips of half a minute around an event, seen as `num_frames` frames.
 
-    The video is cut into `num_frames` equal intervals and the middle frame of each is taken. Of a
-    video with fewer frames all are taken; the last one is repeated and marked as padding.
+    The video is cut into `num_frames` equal intervals and the middle frame of each is taken.
 
     A list may name one video several times, with several classes; each entry is a clip of its own.
     The matches of MatchTime valid lie in the test split of SoccerNet-v2.
@@ -55,6 +53,8 @@ class MatchClips(ClipDataset):
         image_size: (H, W) to decode to; None keeps the size of the files, which may differ.
         missing: what to do about listed videos that are not there: "error", or "skip" them with a
             warning.
+        short: what to do about a video of fewer frames than `num_frames`: "error" when it is read,
+            or "pad": take them all, repeat the last one and mark it as padding.
 
     Attributes:
         sources: the sources that were found.
@@ -75,11 +75,13 @@ class MatchClips(ClipDataset):
         events: Sequence[str] = EVENTS,
         image_size: tuple[int, int] | None = None,
         missing: Literal["error", "skip"] = "error",
+        short: Literal["error", "pad"] = "pad",
     ) -> None:
         if missing not in ("error", "skip"):
             raise ValueError(f"expected missing='error' or 'skip', got {missing!r}.")
         self.num_frames = num_frames
-        self.image_size = image_size
+        self.image_size = None if image_size is None else tuple(image_size)
+        self.short = short
         root = Path(root)
         lists = {source: clip_list_path(root, source, split) for source in sources}
         self.sources = tuple(source for source, path in lists.items() if path.is_file())
@@ -109,13 +111,18 @@ class MatchClips(ClipDataset):
         return len(self.records)
 
     def __getitem__(self, index: int) -> Clip:
+        return self.undecoded(index).decode()
+
+    def undecoded(self, index: int) -> UndecodedClip:
+        """See `ClipDataset.undecoded`."""
         source, number, record = self.records[index]
-        path = self._folders[source] / record.video
-        times_s = frame_times(path)
-        indices, frame_mask = middle_frames(len(times_s), self.num_frames)
-        return Clip(
-            frames=read_frames(path, indices, size=self.image_size),
-            times_s=times_s[indices],
+        frames = VideoSource(self._folders[source] / record.video)
+        indices, frame_mask = spread_frames(frames, self.num_frames, short=self.short)
+        return UndecodedClip(
+            frames=frames,
+            indices=tuple(indices.tolist()),
+            image_size=self.image_size or (frames.info.height, frames.info.width),
+            times_s=frames.times_s[indices],
             annotations=Annotations(event=record.event, text=record.text),
             clip_id=f"{source}/{record.video}#{number}",
             source=self.name,
@@ -185,26 +192,6 @@ def read_clip_list(path: Path | str, events: Sequence[str] = EVENTS) -> list[Cli
         _clip_record(entry, path, f"record {number}", events)
         for number, entry in enumerate(entries)
     ]
-
-
-def middle_frames(
-    num_available: int, num_frames: int
-) -> tuple[Int[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
-    """The middle frame of each of T equal intervals.
-
-    Args:
-        num_available: frames in the video, at least 1.
-        num_frames: T.
-
-    Returns:
-        indices: ascending frame numbers. With fewer frames than T, all of them and the last again.
-        frame_mask: False where the last frame is repeated.
-    """
-    if num_available < num_frames:
-        indices = np.arange(num_frames)
-        return np.minimum(indices, num_available - 1), indices < num_available
-    middles = (np.arange(num_frames) + 0.5) * num_available / num_frames
-    return middles.astype(np.int64), np.ones(num_frames, bool)
 
 
 def _clip_record(entry: object, path: Path, where: str, events: Sequence[str]) -> ClipRecord:

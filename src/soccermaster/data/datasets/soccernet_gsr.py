@@ -15,7 +15,8 @@ import numpy as np
 
 from soccermaster.data.datasets.base import ClipDataset, DatasetError
 from soccermaster.data.datasets.game_state_file import GameState, read_game_state
-from soccermaster.data.images import read_image
+from soccermaster.data.frame_source import ImageSource
+from soccermaster.data.undecoded import UndecodedClip
 from soccermaster.geometry import keypoints_from_polylines, segments_from_polylines
 from soccermaster.structures import Annotations, Athletes, Clip, Keypoints, Lines
 
@@ -65,7 +66,7 @@ class SoccerNetGSR(ClipDataset):
         image_size: tuple[int, int] | None = None,
     ) -> None:
         self.num_frames = num_frames
-        self.image_size = image_size
+        self.image_size = None if image_size is None else tuple(image_size)
         self.sequences = [read_game_state(folder) for folder in _sequence_folders(root, split)]
         self.windows, unlabeled = [], 0
         for s, sequence in enumerate(self.sequences):
@@ -94,14 +95,20 @@ class SoccerNetGSR(ClipDataset):
         return len(self.windows)
 
     def __getitem__(self, index: int) -> Clip:
+        return self.undecoded(index).decode()
+
+    def undecoded(self, index: int) -> UndecodedClip:
+        """See `ClipDataset.undecoded`."""
         s, start = self.windows[index]
         sequence = self.sequences[s]
         window = range(start, start + self.num_frames)
-        frames = _read_frames([sequence.image_paths[i] for i in window], self.image_size)
+        frames = ImageSource([sequence.image_paths[i] for i in window], sequence.fps)
         numbers = sequence.frame_numbers[start : window.stop]
-        image_size = frames.shape[1:3]
-        return Clip(
+        image_size = self.image_size or (frames.info.height, frames.info.width)
+        return UndecodedClip(
             frames=frames,
+            indices=tuple(range(self.num_frames)),
+            image_size=image_size,
             times_s=(numbers - 1) / sequence.fps,
             annotations=Annotations(
                 athletes=_athletes_of(sequence, window, image_size),
@@ -134,19 +141,6 @@ def _sequence_folders(root: Path | str, split: str) -> list[Path]:
             fix="Unpack the sequences of this split.",
         )
     return folders
-
-
-def _read_frames(paths: list[Path], image_size: tuple[int, int] | None) -> np.ndarray:
-    frames = [read_image(path, image_size) for path in paths]
-    shapes = {frame.shape for frame in frames}
-    if len(shapes) != 1:
-        raise DatasetError.at(
-            paths[0].parent,
-            expected="frames of one size",
-            got=f"shapes {sorted(shapes)}",
-            fix="Give image_size, or fetch the frames again.",
-        )
-    return np.stack(frames)
 
 
 def _athletes_of(sequence: GameState, window: range, image_size: tuple[int, int]) -> Athletes:
