@@ -17,7 +17,7 @@ from rich.console import Console
 
 from soccermaster.model import SoccerModel, initialise_from, load_model
 from soccermaster.models.weights import check_fit, find_checkpoint, read_config
-from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint
+from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint, ReportUnreadable
 from soccermaster.training.datamodule import ClipDataModule
 from soccermaster.training.module import MultiTaskModule
 from soccermaster.training.pictures import write_pictures
@@ -33,6 +33,7 @@ TRAIN_KEYS = frozenset(
         "resume",
         "checkpoint_every_n_steps",
         "num_workers",
+        "strict",
         "loss_weights",
         "encoder",
         "text",
@@ -55,6 +56,7 @@ EVALUATE_KEYS = frozenset(
         "precision",
         "seed",
         "num_workers",
+        "strict",
         "datasets",
         "trainer",
         "callbacks",
@@ -64,6 +66,7 @@ EVALUATE_KEYS = frozenset(
 CHECKPOINT_NAME = "checkpoint"
 METRICS_NAME = "metrics.json"
 PICTURES_NAME = "pictures"
+UNREADABLE_NAME = "unreadable_clips.jsonl"
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -103,7 +106,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     )
 
     last = LastCheckpoint(output, cfg.checkpoint_every_n_steps)
-    trainer = make_trainer(cfg, [last], len(data.sources))
+    report = ReportUnreadable(data.unreadable, output / UNREADABLE_NAME)
+    trainer = make_trainer(cfg, [last, report], len(data.sources))
     data.validates_in_training = cfg.trainer.val_check_interval is not None
     if trainer.is_global_zero:
         if idle:
@@ -162,7 +166,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     routes = route(tasks, data.provides(cfg.split))
     data.keep(routes)
     module = MultiTaskModule(model, routes, dict.fromkeys(model.tasks, 1.0))
-    trainer = make_trainer(filled, [], 1)
+    report = ReportUnreadable(data.unreadable, Path(cfg.paths.output) / UNREADABLE_NAME)
+    trainer = make_trainer(filled, [report], 1)
     if trainer.is_global_zero:
         console.print(routing_table(tasks, data.provides(cfg.split), data.sizes(cfg.split)))
         skipped = [name for name in model.tasks if name not in tasks]
@@ -202,7 +207,7 @@ def make_datamodule(cfg: DictConfig) -> ClipDataModule:
     """The data of a run."""
     sources = {name: instantiate(node) for name, node in cfg.datasets.items()}
     augment = instantiate(cfg.augment) if cfg.get("augment") else None
-    return ClipDataModule(sources, augment, cfg.seed, cfg.num_workers)
+    return ClipDataModule(sources, augment, cfg.seed, cfg.num_workers, cfg.strict)
 
 
 def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int) -> pl.Trainer:
