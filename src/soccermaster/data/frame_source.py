@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 from jaxtyping import Float, UInt8
 
 from soccermaster.data.images import (
@@ -30,6 +31,8 @@ from soccermaster.data.video import (
     read_frames,
     stream_frames,
 )
+
+_QUALITY = 95  # of JPEG, up to 100
 
 
 class FrameSource(ABC):
@@ -80,6 +83,15 @@ class FrameSource(ABC):
         Raises:
             VideoError: a frame does not decode.
         """
+
+    def encoded(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """The picture files of these ascending frames; what has none is encoded as JPEG.
+
+        Raises:
+            VideoError: no such frame, or one that does not decode.
+        """
+        for frame in self.stream(indices):
+            yield encode_frame(frame)
 
     def __iter__(self) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
         return self.iter()
@@ -163,6 +175,14 @@ class ImageSource(FrameSource):
             path = existing_file(self.paths[index])
             yield decode_frame(path.read_bytes(), path, expected, at_least)
 
+    def encoded(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """The files as they are; each is decoded once, to see that it can be."""
+        expected = (self.info.height, self.info.width)
+        for index in checked_indices(indices, len(self.paths), self.info.path):
+            data = existing_file(self.paths[index]).read_bytes()
+            decode_frame(data, self.paths[index], expected)
+            yield data
+
     def iter(
         self, size: tuple[int, int] | None = None
     ) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
@@ -227,6 +247,11 @@ class EncodedSource(FrameSource):
         for index in checked_indices(indices, len(self.images), self.info.path):
             yield self._decode(index, at_least)
 
+    def encoded(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """The pictures as they are."""
+        for index in checked_indices(indices, len(self.images), self.info.path):
+            yield self.images[index]
+
     def iter(
         self, size: tuple[int, int] | None = None
     ) -> Iterator[tuple[int, float, UInt8[np.ndarray, "H W 3"]]]:
@@ -238,6 +263,11 @@ class EncodedSource(FrameSource):
         expected = (self.info.height, self.info.width)
         name = f"{self.info.path}, frame {index}"
         return decode_frame(self.images[index], name, expected, at_least)
+
+
+def encode_frame(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """A frame as a JPEG file of a quality at which the loss is hard to see."""
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(frame), _QUALITY, "RGB", "420")
 
 
 def decode_frame(

@@ -110,7 +110,14 @@ class ClipDataModule(LightningDataModule):
             transform = self.augment(image_size=size) if use_augment else ResizeClip(size)
             dataset = self.dataset(name, "train")
             rank, world_size = self._process()
-            batches = EndlessBatches(len(dataset), source.batch_size, self.seed, rank, world_size)
+            batches = EndlessBatches(
+                len(dataset),
+                source.batch_size,
+                self.seed,
+                rank,
+                world_size,
+                groups=getattr(dataset, "groups", None),
+            )
             clips = AugmentedClips(dataset, transform, self.seed, source.keep, self.strict)
             loaders[name] = self._loader(clips, name, batch_sampler=batches)
         return TakingTurns(loaders, self.unreadable)

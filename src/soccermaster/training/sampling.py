@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from soccermaster.data.datasets.base import ClipDataset, DatasetError
@@ -27,16 +28,28 @@ class EndlessBatches(Sampler[list[tuple[int, int]]]):
         batch_size: clips per batch and process.
         seed: of the shuffles.
         rank, world_size: of this process; the processes share each pass.
+        groups: the file that each clip lies in. A pass then goes through the files in a random
+            order and shuffles the clips of `files_at_once` of them at a time.
+        files_at_once: see `groups`.
     """
 
     def __init__(
-        self, num_clips: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        num_clips: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        groups: Sequence[int] | np.ndarray | None = None,
+        files_at_once: int = 16,
     ) -> None:
         self.num_clips = num_clips
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.groups = np.zeros(num_clips, np.int64) if groups is None else np.asarray(groups)
+        self.files_at_once = files_at_once
         self.start = 0  # the batch that a new iteration begins with
         self.batches_per_pass = num_clips // (batch_size * world_size)
         if self.batches_per_pass == 0:
@@ -51,9 +64,16 @@ class EndlessBatches(Sampler[list[tuple[int, int]]]):
             this_pass, position = divmod(k, self.batches_per_pass)
             if this_pass != shuffled_pass:
                 rng = np.random.default_rng((self.seed, this_pass))
-                order, shuffled_pass = rng.permutation(self.num_clips), this_pass
+                order, shuffled_pass = self._shuffled(rng), this_pass
             first = (position * self.world_size + self.rank) * self.batch_size
             yield [(int(i), this_pass) for i in order[first : first + self.batch_size]]
+
+    def _shuffled(self, rng: np.random.Generator) -> Int[np.ndarray, " num_clips"]:
+        files, file = np.unique(self.groups, return_inverse=True)
+        if len(files) <= self.files_at_once:
+            return rng.permutation(self.num_clips)
+        window = rng.permutation(len(files))[file] // self.files_at_once
+        return np.lexsort((rng.random(self.num_clips), window))
 
 
 class AugmentedClips(Dataset[Clip]):

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int
 from torch.utils.data import Dataset
 
 from soccermaster.data.undecoded import UndecodedClip
@@ -45,10 +47,13 @@ class ClipDataset(Dataset[Clip], ABC):
     Attributes:
         name: the name of the dataset; becomes `Clip.source`.
         provides: the fields of `vocabulary.ANNOTATION_FIELDS` that its clips annotate.
+        groups: the large file that each clip lies in, if there are such; training reads the clips
+            of a few files at a time.
     """
 
     name: str
     provides: frozenset[str]
+    groups: Int[np.ndarray, " n"] | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
