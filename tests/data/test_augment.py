@@ -329,17 +329,17 @@ def test_probabilities_are_those_of_the_paper(root):
     config = yaml.safe_load((root / "configs/augment/paper.yaml").read_text())
     settings = {key: value for key, value in config.items() if not key.startswith("_")}
     rng, augment = np.random.default_rng(0), AugmentClip(SIZE, **settings)
-    drawn = [augment.draw(SIZE, rng) for _ in range(2000)]
-    assert np.mean([d.flip for d in drawn]) == pytest.approx(0.5, abs=0.04)
-    assert np.mean([d.photometric.noise_std > 0 for d in drawn]) == pytest.approx(0.3, abs=0.04)
-    assert np.mean([d.photometric.blur_kernel > 0 for d in drawn]) == pytest.approx(0.2, abs=0.04)
+    drawn = [augment.draw(SIZE, rng) for _ in range(1000)]
+    assert np.mean([d.flip for d in drawn]) == pytest.approx(0.5, abs=0.06)
+    assert np.mean([d.photometric.noise_std > 0 for d in drawn]) == pytest.approx(0.3, abs=0.06)
+    assert np.mean([d.photometric.blur_kernel > 0 for d in drawn]) == pytest.approx(0.2, abs=0.06)
     assert {d.photometric.blur_kernel for d in drawn} == {0, 3, 5, 7}
     bent = [bool(np.abs(d.output_from_input[2, :2]).max() > 1e-12) for d in drawn]
-    assert np.mean(bent) == pytest.approx(0.5, abs=0.04)
+    assert np.mean(bent) == pytest.approx(0.5, abs=0.06)
     turned = [
         bool(abs(d.output_from_input[1, 0]) > 1e-12) or b for d, b in zip(drawn, bent, strict=True)
     ]
-    assert np.mean(turned) == pytest.approx(0.75, abs=0.04)
+    assert np.mean(turned) == pytest.approx(0.75, abs=0.06)
     for name in ("brightness", "contrast", "saturation"):
         values = [getattr(d.photometric, name) for d in drawn]
         assert (min(values), max(values)) == pytest.approx((0.6, 1.4), abs=0.01)

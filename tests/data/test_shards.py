@@ -153,7 +153,7 @@ def test_writing_resumes_and_reports_what_it_leaves_out(tmp_path):
     with pytest.raises(VideoError, match=r"5\.mp4"):
         write_shards(Numbered(8, broken=(5,)), folder, clips_per_shard=2, strict=True)
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
-    assert sorted(done) == ["000000.tar", "000001.tar"]
+    assert {"000000.tar", "000001.tar"} <= set(done) and "000002.tar" not in done
     report = write_shards(Numbered(8, broken=(5,)), folder, clips_per_shard=2)
     assert report.unreadable == ((5, "5.mp4: cut short"),) and report.clips == 7
     assert all((folder / name).stat().st_mtime_ns == time for name, time in done.items())
@@ -164,8 +164,8 @@ def test_writing_resumes_and_reports_what_it_leaves_out(tmp_path):
         write_shards(Numbered(9), folder, clips_per_shard=2)
 
 
-def test_several_processes_write_the_same_shards(tmp_path):
-    for name, num_workers in (("one", 0), ("two", 2)):
+def test_several_threads_write_the_same_shards(tmp_path):
+    for name, num_workers in (("one", 1), ("two", 2)):
         write_shards(Numbered(6), tmp_path / name, clips_per_shard=2, num_workers=num_workers)
     for number in range(3):
         one, two = (tmp_path / name / f"{number:06d}.tar" for name in ("one", "two"))

@@ -17,9 +17,8 @@ import json
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def write_shards(
     *,
     clips_per_shard: int = 100,
     strict: bool = False,
-    num_workers: int = 0,
+    num_workers: int = 1,
     progress: Callable[..., Iterable[Any]] = lambda done, total: done,
 ) -> ShardReport:
     """Writes every clip of a dataset into tar shards, one split into one folder.
@@ -77,7 +76,7 @@ def write_shards(
         folder: for the shards; made if necessary.
         clips_per_shard: clips in one file.
         strict: whether a clip that cannot be read is an error; else it is left out and reported.
-        num_workers: processes that write; 0 writes in this one.
+        num_workers: threads that write, a shard each.
         progress: wraps the iterable of completed shards; is given `total=` their number.
 
     Raises:
@@ -219,11 +218,8 @@ def _write_all(
     missing = [job for job in jobs if not job[0].is_file()]
     for _ in range(len(jobs) - len(missing)):
         yield {}
-    if num_workers == 0:
-        for path, indices in missing:
-            yield _write_shard(dataset, path, indices, strict)
-        return
-    with ProcessPoolExecutor(num_workers, get_context("spawn")) as pool:
+    # Decoding, encoding and files leave the interpreter to other threads.
+    with ThreadPoolExecutor(num_workers) as pool:
         futures = [pool.submit(_write_shard, dataset, *job, strict) for job in missing]
         try:
             for future in as_completed(futures):
