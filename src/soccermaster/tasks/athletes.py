@@ -20,9 +20,9 @@ from soccermaster.models.detr_decoder import DetrDecoder
 from soccermaster.ops.boxes import cxcywh_to_xyxy, generalized_box_iou, xyxy_to_cxcywh
 from soccermaster.ops.losses import masked_cross_entropy, sigmoid_focal_loss
 from soccermaster.ops.matching import match, pad_rows
-from soccermaster.structures import Athletes, AthletesPrediction, Batch, Features
+from soccermaster.structures import AthletesPrediction, Batch, Features
 from soccermaster.tasks.base import Task
-from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, UNKNOWN
+from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
 
 NO_ROLE = len(ROLES)
 NO_TENS, NO_UNITS = 9, 10
@@ -61,8 +61,8 @@ class AthleteDetection(Task):
             initial_size: of the decoder, see `DetrDecoder`; the defaults are the published shape.
         auxiliary_losses: teach every decoder layer, not the last alone.
         detect_ball: learn the ball as one more person with role "ball".
-        number_rule: whose number counts. "players": players with a legible number (the paper);
-            "legible": anybody with a legible number (the released code).
+        number_rule: whose number counts. "paper": players with a legible number; "official":
+            anybody with a legible number (the released code).
         term_weights: of the loss terms; None takes the paper's.
         lr: learning rate of the head.
         max_detections: predictions kept per frame.
@@ -88,14 +88,14 @@ class AthleteDetection(Task):
         initial_size: tuple[float, float] = (0.1192, 0.1192),
         auxiliary_losses: bool = True,
         detect_ball: bool = False,
-        number_rule: Literal["players", "legible"] = "players",
+        number_rule: Literal["paper", "official"] = "paper",
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
         max_detections: int = 100,
     ) -> None:
         super().__init__(PAPER_TERM_WEIGHTS if term_weights is None else term_weights, lr)
-        if number_rule not in ("players", "legible"):
-            raise ValueError(f"expected number_rule 'players' or 'legible', got '{number_rule}'")
+        if number_rule not in ("paper", "official"):
+            raise ValueError(f"expected number_rule 'paper' or 'official', got '{number_rule}'")
         self.auxiliary_losses = auxiliary_losses
         self.detect_ball = detect_ball
         self.number_rule = number_rule
@@ -250,7 +250,7 @@ class AthleteTargets:
 
 
 def make_targets(
-    batch: Batch, detect_ball: bool, number_rule: Literal["players", "legible"]
+    batch: Batch, detect_ball: bool, number_rule: Literal["paper", "official"]
 ) -> AthleteTargets:
     """Annotated people -> targets in fractions of the frame, without those of padding frames."""
     if batch.athletes is None:
@@ -265,7 +265,7 @@ def make_targets(
     people = people.select(keep)
     height, width = batch.image_size
     size = people.boxes_xyxy_px.new_tensor([width, height, width, height])
-    numbers = readable_numbers(people, number_rule)
+    numbers = people.readable_numbers(number_rule)
     has_number = (numbers >= 0) & (numbers < NO_NUMBER)
     tens = torch.where(has_number & (numbers >= 10), numbers // 10 - 1, NO_TENS)
     units = torch.where(has_number, numbers % 10, NO_UNITS)
@@ -277,18 +277,3 @@ def make_targets(
         tens=torch.where(numbers == UNKNOWN, UNKNOWN, tens),
         units=torch.where(numbers == UNKNOWN, UNKNOWN, units),
     )
-
-
-def readable_numbers(
-    people: Athletes, number_rule: Literal["players", "legible"]
-) -> Int[Tensor, " M"]:
-    """The number where it can be read, NO_NUMBER where it cannot, -1 where nobody knows.
-
-    A number whose legibility was not annotated counts as readable.
-    """
-    unreadable = people.legibility <= LEGIBLE_ABOVE  # False for NaN
-    if number_rule == "players":
-        unreadable = unreadable | (
-            (people.roles != ROLES.index("player")) & (people.roles != UNKNOWN)
-        )
-    return torch.where(unreadable, NO_NUMBER, people.numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from soccermaster.training.sampling import AugmentedClips, EndlessBatches, Every
 from soccermaster.training.unreadable import ReadableBatches, UnreadableClips, collate_readable
 from soccermaster.vocabulary import ANNOTATION_FIELDS
 
+_IN_SOCCERNET_TEST = ("MatchTime/valid",)
+_SOCCERNET_TEST = ("SoccerNet-v2/test",)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -30,6 +33,7 @@ class Source:
         batch_size: clips per batch and process.
         augment: train on augmented clips; False resizes alone.
         keep: hold the training clips in memory after they were read once.
+        splits: those that there are; an evaluation on another one leaves the dataset out.
     """
 
     dataset: Callable[..., Any]
@@ -37,6 +41,40 @@ class Source:
     batch_size: int
     augment: bool = True
     keep: bool = False
+    splits: Sequence[str] = ("train", "valid", "test")
+
+    def releases(self, split: str) -> frozenset[str]:
+        """Parts of public data in a split, such as "MatchTime/valid", if the dataset tells them."""
+        make = self.dataset
+        known = getattr(getattr(make, "func", make), "releases", None)
+        return known(split, **make.keywords) if known and split in self.splits else frozenset()
+
+
+class SharedGamesError(ValueError):
+    """Clips to validate on that show the games of a test set."""
+
+
+def refuse_shared_games(sources: Mapping[str, Source]) -> None:
+    """Stop where MatchTime valid meets the test games of SoccerNet.
+
+    The 49 games of MatchTime valid lie in the test split of SoccerNet: whoever chooses a model on
+    the one has seen the other.
+
+    Raises:
+        SharedGamesError: the sources hold both.
+    """
+    held = {(name, r) for name, s in sources.items() for r in s.releases("valid")}
+    held |= {(name, r) for name, s in sources.items() for r in s.releases("test")}
+    valid = sorted(name for name, release in held if release in _IN_SOCCERNET_TEST)
+    test = sorted(name for name, release in held if release in _SOCCERNET_TEST)
+    if valid and test:
+        raise SharedGamesError(
+            f"expected validation and test clips of different games, got {_IN_SOCCERNET_TEST[0]} "
+            f"(dataset {valid[0]}) and {_SOCCERNET_TEST[0]} (dataset {test[0]}): the games of the "
+            "one are among those of the other. Leave one out, such as with "
+            f"+datasets.{valid[0]}.dataset.sources.valid=[SoccerNet-v2], or accept it with "
+            "allow_shared_games=true."
+        )
 
 
 class ClipDataModule(LightningDataModule):
@@ -49,6 +87,11 @@ class ClipDataModule(LightningDataModule):
         num_workers: loader processes per dataset; None takes one per dataset, none on one core.
         strict: whether a clip that cannot be read ends the run. Else it is left out, and counted
             in `unreadable`.
+        allow_shared_games: use MatchTime valid and the SoccerNet test games together, though they
+            are the same games.
+
+    Raises:
+        SharedGamesError: the sources hold both, and `allow_shared_games` is False.
     """
 
     def __init__(
@@ -58,11 +101,14 @@ class ClipDataModule(LightningDataModule):
         seed: int = 0,
         num_workers: int | None = None,
         strict: bool = True,
+        allow_shared_games: bool = False,
     ) -> None:
         super().__init__()
         if not sources:
             raise ValueError("expected at least one dataset, got none. Add dataset=[...].")
         self.sources = dict(sources)
+        if not allow_shared_games:
+            refuse_shared_games(self.sources)
         self.augment = augment
         self.seed = seed
         self.strict = strict
@@ -94,12 +140,16 @@ class ClipDataModule(LightningDataModule):
         return self._datasets[name, split]
 
     def provides(self, split: str) -> dict[str, frozenset[str]]:
-        """Annotation fields of every source."""
-        return {name: frozenset(self.dataset(name, split).provides) for name in self.sources}
+        """Annotation fields of every source that has the split."""
+        return {name: frozenset(self.dataset(name, split).provides) for name in self.having(split)}
+
+    def having(self, split: str) -> list[str]:
+        """Names of the sources that have a split."""
+        return [name for name, source in self.sources.items() if split in source.splits]
 
     def sizes(self, split: str) -> dict[str, int]:
-        """Clips of every source."""
-        return {name: len(self.dataset(name, split)) for name in self.sources}
+        """Clips of every source that has the split."""
+        return {name: len(self.dataset(name, split)) for name in self.having(split)}
 
     def train_dataloader(self) -> TakingTurns:
         """Micro-batches of the sources in turn, each shuffled by itself."""
@@ -127,9 +177,10 @@ class ClipDataModule(LightningDataModule):
         return self.evaluation_loaders("valid") if self.validates_in_training else []
 
     def evaluation_loaders(self, split: str) -> list[ReadableBatches]:
-        """One loader per source, every clip once, no augmentation."""
+        """One loader per source that has the split, every clip once, no augmentation."""
         loaders = []
-        for name, source in self.sources.items():
+        for name in self.having(split):
+            source = self.sources[name]
             dataset = self.dataset(name, split)
             resize = ResizeClip(tuple(source.image_size))
             clips = AugmentedClips(dataset, resize, self.seed, strict=self.strict)

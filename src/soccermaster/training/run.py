@@ -34,6 +34,7 @@ TRAIN_KEYS = frozenset(
         "checkpoint_every_n_steps",
         "num_workers",
         "strict",
+        "allow_shared_games",
         "loss_weights",
         "encoder",
         "text",
@@ -57,6 +58,7 @@ EVALUATE_KEYS = frozenset(
         "seed",
         "num_workers",
         "strict",
+        "allow_shared_games",
         "datasets",
         "trainer",
         "callbacks",
@@ -100,6 +102,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     data = make_datamodule(cfg)
     routes = route(model.tasks, data.provides("train"))
     idle = data.keep(routes)
+    data.sizes("valid")  # opens them: what is missing shows now, not after the training
     model.config["input_sizes"] = input_sizes(routes, data)
     module = MultiTaskModule(
         model, routes, cfg.loss_weights, instantiate(cfg.optim), list(cfg.freeze)
@@ -207,7 +210,14 @@ def make_datamodule(cfg: DictConfig) -> ClipDataModule:
     """The data of a run."""
     sources = {name: instantiate(node) for name, node in cfg.datasets.items()}
     augment = instantiate(cfg.augment) if cfg.get("augment") else None
-    return ClipDataModule(sources, augment, cfg.seed, cfg.num_workers, cfg.strict)
+    return ClipDataModule(
+        sources,
+        augment,
+        cfg.seed,
+        cfg.num_workers,
+        strict=cfg.strict,
+        allow_shared_games=cfg.allow_shared_games,
+    )
 
 
 def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int) -> pl.Trainer:
@@ -274,6 +284,9 @@ def _evaluate(
     split: str = "valid",
 ) -> dict[str, float]:
     data.trainer = trainer
+    if not data.having(split):
+        console.print(f"Nothing to evaluate on: no dataset has a split '{split}'.")
+        return {}
     trainer.validate(module, data.evaluation_loaders(split), verbose=False)
     if trainer.is_global_zero:
         console.print(metrics_table(module.scores))
