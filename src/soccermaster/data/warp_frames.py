@@ -16,10 +16,11 @@ from soccermaster.data.images import reduction, resize_image
 from soccermaster.geometry import apply_homography
 
 # Bilinear samples lie at most so many source pixels apart; nearer ones are averaged.
-_SAMPLE_STEP = 2.0
-# A frame is not reduced below this many pixels per pixel of the result: it loses less than
-# interpolation does.
-_PIXELS_KEPT = 0.85
+_SAMPLE_STEP = 1.75
+# A frame is reduced as long as it keeps so many pixels per pixel of the result: halved, or further.
+# A halved one loses little of what is coarser than two pixels, a further reduced one more.
+_KEPT_IN_HALVES = 0.65
+_KEPT_BELOW = 1.3
 _MOST_SAMPLES = 8  # per axis and pixel of the result
 
 
@@ -41,10 +42,11 @@ class FrameWarp:
     @property
     def at_least(self) -> tuple[int, int]:
         """(h, w) of the whole frame below which the result would lose detail."""
-        rows = np.linalg.norm(self._input_per_output(), axis=1)  # of input x and y
+        shrinks = np.linalg.norm(self._input_per_output(), axis=1)[::-1]  # along input y and x
+        kept = _KEPT_BELOW if shrinks.min() >= 2 * _KEPT_BELOW else _KEPT_IN_HALVES
         return tuple(
-            min(n, max(1, int(np.ceil(n * _PIXELS_KEPT / max(per_output, 1.0)))))
-            for n, per_output in zip(self.input_size, rows[::-1], strict=True)
+            min(n, max(1, int(np.ceil(n * kept / max(shrink, 1.0)))))
+            for n, shrink in zip(self.input_size, shrinks, strict=True)
         )
 
     def __call__(
@@ -60,39 +62,31 @@ class FrameWarp:
         is_resize = np.allclose(
             self.output_from_input, resize_homography(self.input_size, self.output_size), atol=1e-9
         )
+        at_least = self.at_least
+        sampler: _Sampler | None = None
         for frame, target in zip(frames, warped, strict=True):
             if is_resize:
                 target[:] = resize_image(frame, self.output_size)
-            else:
-                self._sample(frame, target)
+                continue
+            factor = reduction(frame.shape[:2], at_least)
+            frame = resize_image(frame, (frame.shape[0] // factor, frame.shape[1] // factor))
+            if sampler is None:
+                sampler = self._sampler(frame.shape[:2])
+            sampler(frame, target)
         return warped
 
-    def _sample(self, frame: np.ndarray, target: np.ndarray) -> None:
-        height, width = frame.shape[:2]
-        factor = reduction((height, width), self.at_least)
-        frame = resize_image(frame, (height // factor, width // factor))
-        frame_from_input = resize_homography(self.input_size, frame.shape[:2])
+    def _sampler(self, frame_size: tuple[int, int]) -> _Sampler:
+        frame_from_input = resize_homography(self.input_size, frame_size)
         frame_per_output = frame_from_input[:2, :2] @ self._input_per_output()
         steps = np.linalg.norm(frame_per_output, axis=0)  # along x and y of the result
         many_x, many_y = np.clip(np.ceil(steps / _SAMPLE_STEP), 1, _MOST_SAMPLES).astype(int)
-        samples_from_frame = (
-            np.diag([many_x, many_y, 1.0])
-            @ self.output_from_input
-            @ np.linalg.inv(frame_from_input)
+        frame_from_samples = (
+            frame_from_input
+            @ np.linalg.inv(self.output_from_input)
+            @ np.diag([1 / many_x, 1 / many_y, 1.0])
         )
-        # OpenCV counts from the centre of the first pixel, we count from its corner.
-        matrix = translation((-0.5, -0.5)) @ samples_from_frame @ translation((0.5, 0.5))
-        out_height, out_width = self.output_size
-        samples = cv2.warpPerspective(
-            frame,
-            matrix,
-            (out_width * int(many_x), out_height * int(many_y)),
-            dst=target if many_x == many_y == 1 else None,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-        )
-        if samples is not target:
-            cv2.resize(samples, (out_width, out_height), dst=target, interpolation=cv2.INTER_AREA)
+        height, width = self.output_size
+        return _Sampler(frame_from_samples, (height * int(many_y), width * int(many_x)))
 
     def _input_per_output(self) -> Float[np.ndarray, "2 2"]:
         """How far input x and y (rows) move per pixel of output x and y (columns), on the whole."""
@@ -107,6 +101,42 @@ class FrameWarp:
             ends = [apply_homography(input_from_output, grid + s * np.array(half)) for s in (1, -1)]
             columns.append(np.median(np.abs(ends[0] - ends[1]), axis=0))
         return np.stack(columns, axis=1)
+
+
+class _Sampler:
+    """Samples many frames at the same places, which are worked out once.
+
+    Args:
+        frame_from_samples: from the pixels of the samples to those of the frames.
+        size: (H, W) of the samples; a multiple of the size of the result.
+    """
+
+    def __init__(self, frame_from_samples: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> None:
+        x = (np.arange(size[1], dtype=np.float32) + 0.5)[None, :]
+        y = (np.arange(size[0], dtype=np.float32) + 0.5)[:, None]
+        u, v, w = (
+            np.float32(row[0]) * x + (np.float32(row[1]) * y + np.float32(row[2]))
+            for row in frame_from_samples / frame_from_samples[2, 2]
+        )
+        np.maximum(w, 1e-6, out=w)  # beyond the horizon is far outside
+        # OpenCV counts from the centre of the first pixel, we count from its corner.
+        u, v = (np.clip(p / w - np.float32(0.5), -9999, 19999) for p in (u, v))
+        self._places = cv2.convertMaps(u, v, cv2.CV_16SC2)
+        self._samples: np.ndarray | None = None
+
+    def __call__(self, frame: np.ndarray, target: np.ndarray) -> None:
+        """Write the samples, averaged down to its size, into `target`."""
+        is_direct = self._places[0].shape[:2] == target.shape[:2]
+        self._samples = cv2.remap(
+            frame,
+            *self._places,
+            cv2.INTER_LINEAR,
+            dst=target if is_direct else self._samples,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+        if not is_direct:
+            height, width = target.shape[:2]
+            cv2.resize(self._samples, (width, height), dst=target, interpolation=cv2.INTER_AREA)
 
 
 def resize_homography(
