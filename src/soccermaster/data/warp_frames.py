@@ -16,7 +16,7 @@ from soccermaster.data.images import reduction, resize_image
 from soccermaster.geometry import apply_homography
 
 # Bilinear samples lie at most so many source pixels apart; nearer ones are averaged.
-_SAMPLE_STEP = 1.75
+_SAMPLE_STEP = 1.9
 # A frame is reduced as long as it keeps so many pixels per pixel of the result: halved, or further.
 # A halved one loses little of what is coarser than two pixels, a further reduced one more.
 _KEPT_IN_HALVES = 0.65
