@@ -6,21 +6,32 @@ import sys
 from pathlib import Path
 
 import hydra
-from hydra.utils import get_class
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from soccermaster.cli import check_keys, entry_point, start
 
-KEYS = ("root", "output", "report", "strict", "download", "workers", "paths", "datasets")
+KEYS = (
+    "root",
+    "output",
+    "report",
+    "strict",
+    "download",
+    "workers",
+    "shards",
+    "clips_per_shard",
+    "paths",
+    "datasets",
+)
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare_data")
 @entry_point
 def main(cfg: DictConfig) -> None:
     from soccermaster.data.download import download
-    from soccermaster.data.indexing.report import print_report, write_report
-    from soccermaster.data.prepare import on_disk, prepare
+    from soccermaster.data.indexing.report import print_report, print_shards, write_report
+    from soccermaster.data.prepare import on_disk, prepare, prepare_shards
 
     check_keys(cfg, KEYS, "prepare_data.py")
     console = Console(soft_wrap=True, highlight=False)
@@ -41,6 +52,17 @@ def main(cfg: DictConfig) -> None:
             console=console,
         )
         print_report(report, console)
+        if cfg.shards:
+            prepare_shards(
+                instantiate(node.dataset),
+                report,
+                clips_per_shard=cfg.clips_per_shard,
+                strict=cfg.strict,
+                workers=cfg.workers,
+                console=console,
+            )
+            print_shards(report["shards"], console)
+            num_problems += sum(s["unreadable"] for s in report["shards"]["splits"].values())
         if cfg.report is not None:
             write_report(report, Path(cfg.report))
         num_problems += report["num_problems"]

@@ -11,6 +11,7 @@ import pytest
 from soccermaster.data.datasets import MatchClips, SoccerNetGSR
 from soccermaster.data.errors import DatasetError
 from soccermaster.data.prepare import prepare
+from soccermaster.data.shards import ShardClips
 from tests.conftest import ROOT
 from tests.data.test_match_clips import record, write_list, write_video
 from tests.data.test_soccernet_gsr import image, person, pitch, write
@@ -242,3 +243,22 @@ def test_what_is_no_index_is_named(tmp_path, content):
         SoccerNetGSR(tmp_path, "train", num_frames=1, index=index)
     with pytest.raises(DatasetError, match="no such file"):
         SoccerNetGSR(tmp_path, "train", num_frames=1, index=tmp_path / "none.parquet")
+
+
+def test_the_script_writes_shards_that_train(tmp_path):
+    write_list(tmp_path / "data", [record(f"{i}.mp4") for i in range(3)])
+    for i in range(3):
+        write_video(tmp_path / "data", f"{i}.mp4", num_frames=30 if i else 8)
+    before = listing(tmp_path / "data")
+    report = tmp_path / "report.json"
+    options = ("dataset=match_clips", f"root={tmp_path / 'data'}", f"output={tmp_path / 'out'}")
+    done = run(*options, "shards=true", f"report={report}", "clips_per_shard=1")
+    assert done.returncode == 0, done.stderr
+    assert "2 clips in 3 files" in done.stdout and "1 could not be read" in done.stdout
+    shards = json.loads(report.read_text())["shards"]
+    assert shards["splits"]["train"]["unreadable"] == 1
+    assert "at least 30 frames, got 8" in shards["splits"]["train"]["examples"][0]
+    assert listing(tmp_path / "data") == before
+    clips = ShardClips(shards["folder"], "train")
+    assert len(clips) == 2 and clips[0].frames.shape == (30, 32, 64, 3)
+    assert clips[0].annotations.event == "corner"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
+from soccermaster.data.datasets.base import ClipDataset
 from soccermaster.data.datasets.indexed import IndexedClips
 from soccermaster.data.errors import DatasetError
 from soccermaster.data.indexing.problems import Problems
 from soccermaster.data.indexing.report import make_report
+from soccermaster.data.shards import write_shards
 
 
 def on_disk(name: str, dataset: type) -> type[IndexedClips]:
@@ -69,6 +73,60 @@ def prepare(
         problems.merge(part.problems)
     problems.merge(summary.problems)
     return make_report(dataset.name, root, index.path, summary.splits, summary.lists, problems)
+
+
+def prepare_shards(
+    make: Callable[..., ClipDataset],
+    report: dict[str, Any],
+    *,
+    clips_per_shard: int = 100,
+    strict: bool = False,
+    workers: int | None = None,
+    console: Console | None = None,
+) -> None:
+    """Writes the clips of every split of an indexed dataset into tar shards beside its index.
+
+    Args:
+        make: makes the dataset of a split: `make(split=..., index=...)`, as training does.
+        report: that of `prepare`; gets an entry "shards" with the folder and, by split, the numbers
+            of clips and shards, their bytes, and what could not be read.
+        clips_per_shard: clips in one file.
+        strict: whether missing and unreadable clips are errors.
+        workers: threads; None takes one per core.
+        console: where progress is shown; None shows none.
+
+    Raises:
+        DatasetError, VideoError: a clip is missing or cannot be read, and `strict` is set.
+    """
+    index = Path(report["index"])
+    folder = index.parent / f"{report['dataset']}-shards"
+    splits = {}
+    for split in report["splits"]:
+        arguments = {"split": split, "index": index}
+        if not strict and "missing" in inspect.signature(make).parameters:
+            arguments["missing"] = "skip"
+
+        def progress(done: Any, total: int, split: str = split) -> Any:
+            if console is None:
+                return done
+            return track(done, f"shards of {split}", total, console=console)
+
+        written = write_shards(
+            make(**arguments),
+            folder / split,
+            clips_per_shard=clips_per_shard,
+            strict=strict,
+            num_workers=workers or os.cpu_count() or 1,
+            progress=progress,
+        )
+        splits[split] = {
+            "clips": written.clips,
+            "shards": written.shards,
+            "bytes": written.num_bytes,
+            "unreadable": len(written.unreadable),
+            "examples": [reason for _, reason in written.unreadable[:3]],
+        }
+    report["shards"] = {"folder": str(folder), "splits": splits}
 
 
 def _refuse_own_folders(dataset: type[IndexedClips], root: Path, index: Path) -> None:

@@ -8,14 +8,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from soccermaster.data.augment import ResizeClip
-from soccermaster.data.collate import collate_clips
 from soccermaster.structures import Batch, unknown_fields
 from soccermaster.training.sampling import AugmentedClips, EndlessBatches, EveryNth, TakingTurns
+from soccermaster.training.unreadable import ReadableBatches, UnreadableClips, collate_readable
 from soccermaster.vocabulary import ANNOTATION_FIELDS
 
 _IN_SOCCERNET_TEST = ("MatchTime/valid",)
@@ -84,6 +85,8 @@ class ClipDataModule(LightningDataModule):
         augment: makes the training transform of an image size: `augment(image_size=...)`.
         seed: of order and augmentation.
         num_workers: loader processes per dataset; None takes one per dataset, none on one core.
+        strict: whether a clip that cannot be read ends the run. Else it is left out, and counted
+            in `unreadable`.
         allow_shared_games: use MatchTime valid and the SoccerNet test games together, though they
             are the same games.
 
@@ -97,6 +100,7 @@ class ClipDataModule(LightningDataModule):
         augment: Callable[..., Any] | None = None,
         seed: int = 0,
         num_workers: int | None = None,
+        strict: bool = True,
         allow_shared_games: bool = False,
     ) -> None:
         super().__init__()
@@ -107,6 +111,8 @@ class ClipDataModule(LightningDataModule):
             refuse_shared_games(self.sources)
         self.augment = augment
         self.seed = seed
+        self.strict = strict
+        self.unreadable = UnreadableClips()
         single_core = (os.cpu_count() or 1) == 1
         self.num_workers = (0 if single_core else 1) if num_workers is None else num_workers
         self.validates_in_training = False  # else training is given no validation loaders
@@ -154,26 +160,33 @@ class ClipDataModule(LightningDataModule):
             transform = self.augment(image_size=size) if use_augment else ResizeClip(size)
             dataset = self.dataset(name, "train")
             rank, world_size = self._process()
-            batches = EndlessBatches(len(dataset), source.batch_size, self.seed, rank, world_size)
-            clips = AugmentedClips(dataset, transform, self.seed, source.keep)
-            loaders[name] = self._loader(clips, name, "train", batch_sampler=batches)
-        return TakingTurns(loaders)
+            batches = EndlessBatches(
+                len(dataset),
+                source.batch_size,
+                self.seed,
+                rank,
+                world_size,
+                groups=getattr(dataset, "groups", None),
+            )
+            clips = AugmentedClips(dataset, transform, self.seed, source.keep, self.strict)
+            loaders[name] = self._loader(clips, name, batch_sampler=batches)
+        return TakingTurns(loaders, self.unreadable)
 
-    def val_dataloader(self) -> list[DataLoader]:
+    def val_dataloader(self) -> list[ReadableBatches]:
         """Lightning's hook for validation in the course of training."""
         return self.evaluation_loaders("valid") if self.validates_in_training else []
 
-    def evaluation_loaders(self, split: str) -> list[DataLoader]:
+    def evaluation_loaders(self, split: str) -> list[ReadableBatches]:
         """One loader per source that has the split, every clip once, no augmentation."""
         loaders = []
         for name in self.having(split):
             source = self.sources[name]
             dataset = self.dataset(name, split)
-            clips = AugmentedClips(dataset, ResizeClip(tuple(source.image_size)), self.seed)
+            resize = ResizeClip(tuple(source.image_size))
+            clips = AugmentedClips(dataset, resize, self.seed, strict=self.strict)
             sampler = EveryNth(len(dataset), *self._process())
-            loaders.append(
-                self._loader(clips, name, split, sampler=sampler, batch_size=source.batch_size)
-            )
+            loader = self._loader(clips, name, sampler=sampler, batch_size=source.batch_size)
+            loaders.append(ReadableBatches(loader, name, self.unreadable))
         return loaders
 
     def _process(self) -> tuple[int, int]:
@@ -181,9 +194,9 @@ class ClipDataModule(LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _loader(self, clips: AugmentedClips, name: str, split: str, **sampling: Any) -> DataLoader:
+    def _loader(self, clips: AugmentedClips, name: str, **sampling: Any) -> DataLoader:
         collate = functools.partial(
-            collate_clips, provides=frozenset(clips.dataset.provides), source=name
+            collate_readable, provides=frozenset(clips.dataset.provides), source=name
         )
         return DataLoader(
             clips,
@@ -203,3 +216,4 @@ class ClipDataModule(LightningDataModule):
 
 def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)

@@ -18,7 +18,7 @@ from rich.console import Console
 from soccermaster.model import SoccerModel, initialise_from, load_model
 from soccermaster.models.weights import check_fit, find_checkpoint, read_config
 from soccermaster.training.baselines import Baselines
-from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint
+from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint, ReportUnreadable
 from soccermaster.training.datamodule import ClipDataModule
 from soccermaster.training.module import MultiTaskModule
 from soccermaster.training.pictures import write_pictures
@@ -35,6 +35,7 @@ TRAIN_KEYS = frozenset(
         "baselines",
         "checkpoint_every_n_steps",
         "num_workers",
+        "strict",
         "allow_shared_games",
         "loss_weights",
         "encoder",
@@ -59,6 +60,7 @@ EVALUATE_KEYS = frozenset(
         "precision",
         "seed",
         "num_workers",
+        "strict",
         "allow_shared_games",
         "datasets",
         "trainer",
@@ -69,6 +71,7 @@ EVALUATE_KEYS = frozenset(
 CHECKPOINT_NAME = "checkpoint"
 METRICS_NAME = "metrics.json"
 PICTURES_NAME = "pictures"
+UNREADABLE_NAME = "unreadable_clips.jsonl"
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -109,7 +112,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     )
 
     last = LastCheckpoint(output, cfg.checkpoint_every_n_steps)
-    trainer = make_trainer(cfg, [last], len(data.sources))
+    report = ReportUnreadable(data.unreadable, output / UNREADABLE_NAME)
+    trainer = make_trainer(cfg, [last, report], len(data.sources))
     data.validates_in_training = cfg.trainer.val_check_interval is not None
     if trainer.is_global_zero:
         if idle:
@@ -168,7 +172,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     routes = route(tasks, data.provides(cfg.split))
     data.keep(routes)
     module = MultiTaskModule(model, routes, dict.fromkeys(model.tasks, 1.0))
-    trainer = make_trainer(filled, [], 1)
+    report = ReportUnreadable(data.unreadable, Path(cfg.paths.output) / UNREADABLE_NAME)
+    trainer = make_trainer(filled, [report], 1)
     if trainer.is_global_zero:
         console.print(routing_table(tasks, data.provides(cfg.split), data.sizes(cfg.split)))
         skipped = [name for name in model.tasks if name not in tasks]
@@ -211,7 +216,14 @@ def make_datamodule(cfg: DictConfig) -> ClipDataModule:
     """The data of a run."""
     sources = {name: instantiate(node) for name, node in cfg.datasets.items()}
     augment = instantiate(cfg.augment) if cfg.get("augment") else None
-    return ClipDataModule(sources, augment, cfg.seed, cfg.num_workers, cfg.allow_shared_games)
+    return ClipDataModule(
+        sources,
+        augment,
+        cfg.seed,
+        cfg.num_workers,
+        strict=cfg.strict,
+        allow_shared_games=cfg.allow_shared_games,
+    )
 
 
 def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int) -> pl.Trainer:

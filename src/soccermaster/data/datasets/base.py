@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+from jaxtyping import Int
 from torch.utils.data import Dataset
 
 from soccermaster.data.errors import DatasetError, nearest, some
+from soccermaster.data.undecoded import UndecodedClip
 from soccermaster.structures import Clip
 
 __all__ = ["ClipDataset", "DatasetError", "nearest", "some"]
@@ -21,13 +24,23 @@ class ClipDataset(Dataset[Clip], ABC):
     Attributes:
         name: the name of the dataset; becomes `Clip.source`.
         provides: the fields of `vocabulary.ANNOTATION_FIELDS` that its clips annotate.
+        groups: the large file that each clip lies in, if there are such; training reads the clips
+            of a few files at a time.
     """
 
     name: str
     provides: frozenset[str]
+    groups: Int[np.ndarray, " n"] | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def __getitem__(self, index: int) -> Clip: ...
+
+    def undecoded(self, index: int) -> Clip | UndecodedClip:
+        """Clip `index` before its frames are decoded, for a transform that knows their size.
+
+        A dataset that draws its frames itself, or has no use for this, gives the clip.
+        """
+        return self[index]

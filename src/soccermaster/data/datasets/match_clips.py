@@ -15,11 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Int
 
+from soccermaster.data.clip_frames import spread_frames
 from soccermaster.data.datasets.clip_list_file import (
     SOURCES,
     ClipRecord,
@@ -35,9 +34,11 @@ from soccermaster.data.datasets.clip_list_report import summarize_lists
 from soccermaster.data.datasets.indexed import SPLITS, IndexedClips, Summary
 from soccermaster.data.download import Download
 from soccermaster.data.errors import DatasetError, some
+from soccermaster.data.frame_source import VideoSource
 from soccermaster.data.indexing.index import Index, Part, Scan
 from soccermaster.data.indexing.problems import Problems
-from soccermaster.data.video import VideoError, frame_times, probe, read_frames
+from soccermaster.data.undecoded import UndecodedClip
+from soccermaster.data.video import VideoError, probe
 from soccermaster.structures import Annotations, Clip
 
 __all__ = [
@@ -45,7 +46,6 @@ __all__ = [
     "ClipRecord",
     "MatchClips",
     "clip_list_path",
-    "middle_frames",
     "read_clip_list",
     "video_folder",
 ]
@@ -57,8 +57,7 @@ _BYTES_PER_SLICE = 500_000
 class MatchClips(IndexedClips):
     """Clips of half a minute around an event, seen as `num_frames` frames.
 
-    The video is cut into `num_frames` equal intervals and the middle frame of each is taken. Of a
-    video with fewer frames all are taken; the last one is repeated and marked as padding.
+    The video is cut into `num_frames` equal intervals and the middle frame of each is taken.
 
     A list may name one video several times, with several classes; each entry is a clip of its own.
     The matches of MatchTime valid lie in the test split of SoccerNet-v2.
@@ -73,6 +72,8 @@ class MatchClips(IndexedClips):
         image_size: (H, W) to decode to; None keeps the size of the files, which may differ.
         missing: what to do about listed videos that are not there: "error", or "skip" them with a
             warning.
+        short: what to do about a video of fewer frames than `num_frames`: "error" when it is read,
+            or "pad": take them all, repeat the last one and mark it as padding.
         index: Parquet file, or the folder that holds it; None: the one in the cache folder, which
             is built where it is missing or stale.
 
@@ -115,12 +116,14 @@ class MatchClips(IndexedClips):
         events: Sequence[str] | Literal["release"] | None = None,
         image_size: tuple[int, int] | None = None,
         missing: Literal["error", "skip"] = "error",
+        short: Literal["error", "pad"] = "pad",
         index: Path | str | None = None,
     ) -> None:
         if missing not in ("error", "skip"):
             raise ValueError(f"expected missing='error' or 'skip', got {missing!r}.")
         self.num_frames = num_frames
-        self.image_size = image_size
+        self.image_size = None if image_size is None else tuple(image_size)
+        self.short = short
         root = Path(root).resolve()
         lists = {s: clip_list_path(root, s, split) for s in _sources_of(sources, split)}
         self.sources = tuple(source for source, path in lists.items() if path.is_file())
@@ -143,16 +146,21 @@ class MatchClips(IndexedClips):
         return len(self._records)
 
     def __getitem__(self, index: int) -> Clip:
+        return self.undecoded(index).decode()
+
+    def undecoded(self, index: int) -> UndecodedClip:
+        """See `ClipDataset.undecoded`."""
         source, number, video, event, text = (
             self._records[column][index].as_py()
             for column in ("source", "number", "video", "event", "text")
         )
-        path = self._folders[source] / video
-        times_s = frame_times(path)
-        indices, frame_mask = middle_frames(len(times_s), self.num_frames)
-        return Clip(
-            frames=read_frames(path, indices, size=self.image_size),
-            times_s=times_s[indices],
+        frames = VideoSource(self._folders[source] / video)
+        indices, frame_mask = spread_frames(frames, self.num_frames, short=self.short)
+        return UndecodedClip(
+            frames=frames,
+            indices=tuple(indices.tolist()),
+            image_size=self.image_size or (frames.info.height, frames.info.width),
+            times_s=frames.times_s[indices],
             annotations=Annotations(event=event, text=text),
             clip_id=f"{source}/{video}#{number}",
             source=self.name,
@@ -261,26 +269,6 @@ class MatchClips(IndexedClips):
             f"{where}: left out {count} of {total} listed videos that are not there: {names}",
             stacklevel=3,
         )
-
-
-def middle_frames(
-    num_available: int, num_frames: int
-) -> tuple[Int[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
-    """The middle frame of each of T equal intervals.
-
-    Args:
-        num_available: frames in the video, at least 1.
-        num_frames: T.
-
-    Returns:
-        indices: ascending frame numbers. With fewer frames than T, all of them and the last again.
-        frame_mask: False where the last frame is repeated.
-    """
-    if num_available < num_frames:
-        indices = np.arange(num_frames)
-        return np.minimum(indices, num_available - 1), indices < num_available
-    middles = (np.arange(num_frames) + 0.5) * num_available / num_frames
-    return middles.astype(np.int64), np.ones(num_frames, bool)
 
 
 def _sources_of(sources: Sequence[str] | Mapping[str, Sequence[str]], split: str) -> Sequence[str]:

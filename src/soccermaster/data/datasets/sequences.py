@@ -16,9 +16,11 @@ from jaxtyping import Bool, Int
 
 from soccermaster.data.datasets.indexed import IndexedClips, Summary, count_by
 from soccermaster.data.errors import DatasetError
+from soccermaster.data.frame_source import ImageSource
 from soccermaster.data.images import VideoError, image_size, read_image
 from soccermaster.data.indexing.index import Index
 from soccermaster.data.indexing.problems import Problems
+from soccermaster.data.undecoded import UndecodedClip
 from soccermaster.geometry import Pitch
 from soccermaster.structures import Annotations, Athletes, Cameras, Clip, Keypoints, Lines
 from soccermaster.vocabulary import LINES, NO_NUMBER, NUM_KEYPOINTS, ROLES, TEAMS
@@ -144,7 +146,7 @@ class SequenceClips(IndexedClips):
             raise ValueError(f"expected number_rule 'paper' or 'official', got {number_rule!r}.")
         self.root = Path(root).resolve()
         self.num_frames = num_frames
-        self.image_size = image_size
+        self.image_size = None if image_size is None else tuple(image_size)
         self.number_rule = number_rule
         self.turn_names = turn_names
         self._index, self._parts = self._open_index(root, split, index)
@@ -176,15 +178,22 @@ class SequenceClips(IndexedClips):
         return len(self.windows)
 
     def __getitem__(self, index: int) -> Clip:
+        return self.undecoded(index).decode()
+
+    def undecoded(self, index: int) -> UndecodedClip:
+        """See `ClipDataset.undecoded`."""
         s, start = (int(i) for i in self.windows[index])
         sequence = self._read(s)
         window = slice(start, start + self.num_frames)
-        frames = _read_frames(sequence.image_paths[window], self.image_size)
+        frames = ImageSource(sequence.image_paths[window], sequence.fps)
         numbers = sequence.frame_numbers[window]
-        return Clip(
+        size = self.image_size or (frames.info.height, frames.info.width)
+        return UndecodedClip(
             frames=frames,
+            indices=tuple(range(self.num_frames)),
+            image_size=size,
             times_s=(numbers - 1) / sequence.fps,
-            annotations=self._annotations(sequence, window, frames.shape[1:3]),
+            annotations=self._annotations(sequence, window, size),
             clip_id=f"{sequence.name}/{numbers[0]:06d}",
             source=self.name,
         )
@@ -408,19 +417,6 @@ def _windows(
         starts = starts[complete]
         windows.append(np.stack([np.full_like(starts, s), starts], axis=1))
     return np.concatenate(windows), unlabeled
-
-
-def _read_frames(paths: Sequence[Path], size: tuple[int, int] | None) -> np.ndarray:
-    frames = [read_image(path, size) for path in paths]
-    shapes = {frame.shape for frame in frames}
-    if len(shapes) != 1:
-        raise DatasetError.at(
-            paths[0].parent,
-            expected="frames of one size",
-            got=f"shapes {sorted(shapes)}",
-            fix="Give image_size, or fetch the frames again.",
-        )
-    return np.stack(frames)
 
 
 def _sum(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

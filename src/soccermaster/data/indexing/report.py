@@ -52,6 +52,18 @@ def make_report(
     return report
 
 
+def print_shards(shards: Mapping[str, Any], console: Console) -> None:
+    """Show what was written into tar shards, and what could not be."""
+    console.print(f"shards in {shards['folder']}: train with dataset=[shards] paths.data=there")
+    for split, found in shards["splits"].items():
+        console.print(
+            f"  {split}: {found['clips']} clips in {found['shards']} files, "
+            f"{found['bytes'] / 1e9:.2f} GB; {found['unreadable']} could not be read"
+        )
+        for example in found["examples"]:
+            console.print(f"    {example}", markup=False)
+
+
 def write_report(report: Mapping[str, Any], path: Path) -> None:
     """Write the report as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
