@@ -1,6 +1,7 @@
 """Pitch, camera and homography in numpy, scipy and OpenCV; no torch, no networks."""
 
 from soccermaster.geometry.camera import Camera
+from soccermaster.geometry.frames import change_frame, planar_transform
 from soccermaster.geometry.homography import apply_homography, estimate_homography
 from soccermaster.geometry.intersections import (
     clip_segments,
@@ -18,9 +19,11 @@ __all__ = [
     "Camera",
     "Pitch",
     "apply_homography",
+    "change_frame",
     "clip_segments",
     "estimate_homography",
     "keypoints_from_polylines",
+    "planar_transform",
     "segments_from_polylines",
     "visible_keypoints",
     "visible_polylines",
