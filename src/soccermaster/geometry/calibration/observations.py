@@ -41,6 +41,14 @@ class Frame:
     circle_spans: tuple[tuple[str, int, int], ...]
     image_size: tuple[int, int]
 
+    @property
+    def polyline_spans(self) -> list[tuple[str, int, int]]:
+        """Straight classes of polylines: name, first and end position among the lines."""
+        return [
+            (LINES[index], start, end)
+            for index, start, end in self.line_spans[self.num_segments :]
+        ]
+
 
 @dataclass(frozen=True)
 class _Template:

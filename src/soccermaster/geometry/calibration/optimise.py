@@ -8,7 +8,7 @@ with one that trusts inliers in full, as maximum likelihood does, at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float
@@ -38,7 +38,13 @@ class Fit:
     distance2: Float[np.ndarray, "B o"]  # squared pixels
     weights: Float[np.ndarray, "B o"]
     noise_px: Float[np.ndarray, " B"]
-    information: Float[np.ndarray, "B p p"]  # of the local parameters, prior included
+    #: Of the local parameters: from the observations alone, and from the prior alone.
+    data_information: Float[np.ndarray, "B p p"]
+    prior_information: Float[np.ndarray, "B p p"]
+
+    def __getitem__(self, index: slice | np.ndarray) -> Fit:
+        """Some of the fits; `index` keeps the batch dimension."""
+        return Fit(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def search(
@@ -132,5 +138,5 @@ def _minimise(
         if step > 0 and (gain < tolerance * noise2).all():
             break
     weighted = jac * seen.rows(weights)[:, None]
-    information = (weighted @ np.swapaxes(jac, 1, 2)) / noise2[:, None, None] + believed[2]
-    return Fit(state, residuals, distance2, weights, np.sqrt(noise2), information)
+    information = (weighted @ np.swapaxes(jac, 1, 2)) / noise2[:, None, None]
+    return Fit(state, residuals, distance2, weights, np.sqrt(noise2), information, believed[2])

@@ -68,6 +68,15 @@ class State:
             np.where(column, self.kappa, other.kappa),
         )
 
+    def and_also(self, other: State) -> State:
+        """Both lists of states as one."""
+        return State(
+            np.concatenate([self.R, other.R]),
+            np.concatenate([self.position_m, other.position_m]),
+            np.concatenate([self.log_focal, other.log_focal]),
+            np.concatenate([self.kappa, other.kappa]),
+        )
+
     def with_distortion(self) -> State:
         """The same states with (zero) coefficients of distortion."""
         return replace(self, kappa=np.zeros((len(self), 2)))

@@ -22,7 +22,10 @@ from soccermaster.geometry.calibration.residuals import Observations, State
 
 #: Where broadcast cameras may stand (metres).
 POSITIONS_M = np.array(
-    [(0, 72, -16), (0, 54, -11), (0, 92, -14), (0, 90, -24), (0, 62, -20)], np.float64
+    [
+        (0.0, away, -slope * away)
+        for away, slope in itertools.product((58.0, 76.0, 96.0), (0.12, 0.18, 0.26, 0.36))
+    ]
 )
 #: Focal lengths of plausible views, in image widths.
 FOCAL_RANGE = (0.4, 12.0)
