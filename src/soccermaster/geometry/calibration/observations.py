@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from soccermaster.geometry.calibration.residuals import Observations
+from soccermaster.geometry.calibration.residuals import Observations, State, undistort
 from soccermaster.geometry.pitch import CIRCLE_RADIUS_M, LENGTH_M, PENALTY_MARK_M, Pitch
 from soccermaster.vocabulary import CIRCLES, LINES
 
@@ -39,7 +39,11 @@ class Frame:
     #: The first lines come from `lines_px`, the rest from polylines.
     num_segments: int
     circle_spans: tuple[tuple[str, int, int], ...]
+    lengths_m: Float[np.ndarray, " m"]  # of the line behind each line observation
     image_size: tuple[int, int]
+    #: Line observations that `with_line_ends` compares with an end of their line instead; in `seen`
+    #: these comparisons are the last of the points.
+    beyond: Int[np.ndarray, " e"] = field(default_factory=lambda: np.zeros(0, dtype=int))
 
     @property
     def polyline_spans(self) -> list[tuple[str, int, int]]:
@@ -49,12 +53,20 @@ class Frame:
             for index, start, end in self.line_spans[self.num_segments :]
         ]
 
+    def per_observation(self, values: np.ndarray) -> np.ndarray:
+        """Values of `seen`, one for each thing observed: points, lines, circles."""
+        n = len(self.point_ids)
+        own, ends = np.delete(values, np.s_[n : n + len(self.beyond)]), values[n:]
+        own[n + self.beyond] = ends[: len(self.beyond)]
+        return own
+
 
 @dataclass(frozen=True)
 class _Template:
     points_m: Float[np.ndarray, "73 3"]
     anchors_m: Float[np.ndarray, "23 3"]
     directions: Float[np.ndarray, "23 3"]
+    lengths_m: Float[np.ndarray, " 23"]
 
 
 def gather(
@@ -131,8 +143,56 @@ def gather(
         width / 2,
     )
     return Frame(
-        seen, point_ids, tuple(spans), num_segments, tuple(circle_spans), (width, height)
+        seen,
+        point_ids,
+        tuple(spans),
+        num_segments,
+        tuple(circle_spans),
+        model.lengths_m[lines],
+        (width, height),
     )
+
+
+def with_line_ends(frame: Frame, state: State) -> Frame | None:
+    """The frame for a camera that sees lines with two ends: a point of a polyline that lies beyond
+    the end of its line is compared with that end.
+
+    On pitches that are wider or narrower than the template this keeps the corners near.
+
+    Args:
+        frame: as gathered.
+        state: a single camera.
+
+    Returns:
+        None where nothing is beyond.
+    """
+    seen = frame.seen
+    n, m = seen.num_points, seen.num_lines
+    first = frame.line_spans[frame.num_segments][1]  # of the polylines
+    chosen = slice(n + first, n + m)
+    start = (state.R @ (seen.anchors_m[:, :, chosen] - state.position_m[:, :, None]))[0]
+    step = (state.R @ seen.directions[:, :, first:])[0] * frame.lengths_m[first:]
+    ends = np.stack([start, start + step])  # (2, 3, m)
+    visible = (ends[:, 2] > 1.0).all(axis=0)
+    pixels = np.exp(state.log_focal[0]) * ends[:, :2] / np.where(visible, ends[:, 2], 1.0)[:, None]
+    along = pixels[1] - pixels[0]
+    offset = undistort(state, seen)[0][0][:, chosen] - pixels[0]
+    place = (offset * along).sum(axis=0) / np.maximum((along * along).sum(axis=0), 1e-9)
+    beyond = np.flatnonzero(visible & ((place < 0) | (place > 1)))
+    if not len(beyond):
+        return None
+    index = first + beyond
+    reached_m = np.where(place[beyond] < 0, 0.0, frame.lengths_m[index])
+    ends_m = seen.anchors_m[0][:, n + index] + reached_m * seen.directions[0][:, index]
+    weights = seen.weights.copy()
+    weights[0, n + index] = 0.0
+    bounded = replace(
+        seen,
+        anchors_m=np.insert(seen.anchors_m, [n], ends_m[None], axis=2),
+        pixels=np.insert(seen.pixels, [n], seen.pixels[:, :, n + index], axis=2),
+        weights=np.insert(weights, [n], seen.weights[:, n + index], axis=1),
+    )
+    return replace(frame, seen=bounded, beyond=index)
 
 
 def landmarks(frame: Frame) -> tuple[Float[np.ndarray, "3 q"], Float[np.ndarray, "2 q"]]:
@@ -188,8 +248,9 @@ _LINE_INDEX = {name: index for index, name in enumerate(LINES)}
 def _template(template: str) -> _Template:
     pitch = Pitch(template)
     start, end = pitch.line_ends_m[:, 0], pitch.line_ends_m[:, 1]
-    directions = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
-    return _Template(np.concatenate([pitch.keypoints_m, pitch.auxiliary_m]), start, directions)
+    lengths = np.linalg.norm(end - start, axis=1)
+    points = np.concatenate([pitch.keypoints_m, pitch.auxiliary_m])
+    return _Template(points, start, (end - start) / lengths[:, None], lengths)
 
 
 def _scores(

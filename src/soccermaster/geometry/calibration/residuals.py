@@ -4,11 +4,11 @@ Everything is batched over B states against the observations of one frame (F = 1
 (F = B, padded with zero weight). Pixels are centred on the principal point: (u - W / 2, v - H / 2).
 
 A state has 7 local parameters: 3 of rotation (R becomes exp(w) R), 3 of translation in camera axes
-(position becomes position + R^T t, metres) and log focal length; then optionally 2 of radial
-distortion. The distortion is kept per image size instead of per focal length,
-u_distorted = u (1 + kappa_1 r^2 + kappa_2 r^4), r = |u| / (W / 2), so that it does not trade with
-the focal length; k_i = kappa_i (2 f / W)^(2 i) are OpenCV's coefficients. Observations are
-undistorted instead of projections distorted, which makes lines straight and circles conics.
+(position becomes position + R^T t, metres) and log focal length; then optionally 4 of distortion.
+These, kappa, are OpenCV's k1, k2, p1, p2 for coordinates in units of W / 2 instead of the focal
+length, so that they do not trade with it: k_i = kappa (2 f / W)^(2 i), p_i = kappa (2 f / W).
+Observations are undistorted instead of projections distorted, which makes lines straight and
+circles conics.
 
 Sources: Hartley and Zisserman, Multiple View Geometry: chapter 6 (camera), 4.2.6 (Sampson).
 """
@@ -24,6 +24,8 @@ from jaxtyping import Float
 _NEAR_M = 0.5
 _TINY = 1e-12
 _UNDISTORT_STEPS = 5
+#: Far outside of the image polynomials may fold; there they stop shrinking.
+_LEAST_STRETCH = 0.3
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class State:
     R: Float[np.ndarray, "B 3 3"]  # camera_from_world
     position_m: Float[np.ndarray, "B 3"]
     log_focal: Float[np.ndarray, " B"]  # of pixels
-    kappa: Float[np.ndarray, "B k"]  # k = 0 or 2, see the module
+    kappa: Float[np.ndarray, "B k"]  # k = 0 or 4, see the module
 
     @property
     def num_parameters(self) -> int:
@@ -79,7 +81,7 @@ class State:
 
     def with_distortion(self) -> State:
         """The same states with (zero) coefficients of distortion."""
-        return replace(self, kappa=np.zeros((len(self), 2)))
+        return replace(self, kappa=np.zeros((len(self), 4)))
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def evaluate(
     n, m, k = seen.num_points, seen.num_lines, seen.num_circles
     num, rows = len(state), 2 * n + m + k
     focal = np.exp(state.log_focal)[:, None]
-    pixels, pixels_by_kappa = _undistort(state, seen)
+    pixels, pixels_by_kappa = undistort(state, seen)
     residuals = np.empty((num, rows))
     jac = np.empty((num, state.num_parameters, rows)) if jacobian else None
     relative = state.R @ (seen.anchors_m - state.position_m[:, :, None])  # (B, 3, n + m)
@@ -216,23 +218,32 @@ def evaluate(
     return residuals, distance2, jac
 
 
-def _undistort(
+def undistort(
     state: State, seen: Observations
-) -> tuple[Float[np.ndarray, "Bor1 2 o"], Float[np.ndarray, "B 2 2 o"] | None]:
+) -> tuple[Float[np.ndarray, "Bor1 2 o"], Float[np.ndarray, "B 4 2 o"] | None]:
     """Pixels of the pinhole camera, and their derivative by kappa (B, kappa, uv, o)."""
     if not state.kappa.shape[1]:
         return seen.pixels, None
-    first, second = state.kappa[:, 0, None, None], state.kappa[:, 1, None, None]
-    pixels = seen.pixels
-    unit = 1 / seen.half_width**2
+    k1, k2, p1, p2 = state.kappa.T[:, :, None]  # (B, 1) each
+    seen_x, seen_y = seen.pixels[:, 0] / seen.half_width, seen.pixels[:, 1] / seen.half_width
+    x, y = seen_x, seen_y
     for _ in range(_UNDISTORT_STEPS):
-        r2 = (pixels[:, :1] ** 2 + pixels[:, 1:] ** 2) * unit  # (B, 1, o)
-        pixels = seen.pixels / np.maximum(1 + r2 * (first + r2 * second), 0.3)
-    r2 = (pixels[:, :1] ** 2 + pixels[:, 1:] ** 2) * unit
-    # Implicit function theorem along the radius, the only direction in which pixels move.
-    radial = np.maximum(1 + r2 * (3 * first + 5 * r2 * second), 0.3)
-    by_first = -pixels * (r2 / radial)
-    return pixels, np.stack([by_first, by_first * r2], axis=1)
+        r2, xy2 = x * x + y * y, 2 * x * y
+        radial = np.maximum(1 + r2 * (k1 + r2 * k2), _LEAST_STRETCH)
+        x, y = (
+            (seen_x - p1 * xy2 - p2 * (r2 + 2 * x * x)) / radial,
+            (seen_y - p2 * xy2 - p1 * (r2 + 2 * y * y)) / radial,
+        )
+    r2, xy2 = x * x + y * y, 2 * x * y
+    # By the implicit function theorem, with the slope of the radial part alone.
+    slope = -r2 / np.maximum(1 + r2 * (3 * k1 + 5 * r2 * k2), _LEAST_STRETCH)
+    by_kappa = np.empty((len(state), 4, 2, x.shape[1]))
+    by_kappa[:, 0, 0], by_kappa[:, 0, 1] = x * slope, y * slope
+    by_kappa[:, 1] = by_kappa[:, 0] * r2[:, None]
+    by_kappa[:, 2, 0], by_kappa[:, 2, 1] = -xy2, -r2 - 2 * y * y
+    by_kappa[:, 3, 0], by_kappa[:, 3, 1] = -r2 - 2 * x * x, -xy2
+    by_kappa *= seen.half_width
+    return np.stack([x, y], axis=1) * seen.half_width, by_kappa
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
