@@ -42,12 +42,13 @@ PRIOR = CameraPrior()
 _QUICK_SCALES = (0.02, 0.01, 0.005)
 _EXPLORE_SCALES = (0.04, 0.03, 0.02, 0.01, 0.006, 0.004)
 _CHOICE_SCALE = 0.0025
-_CLEAR_NOISE = 0.0015
+_CLEAR_NOISE = 0.0025
 _START_NOISE = 0.0014
 #: Cost of one squared standard deviation of the prior, when cameras are compared.
 _PRIOR_COST = 0.02
 #: A start is good enough to skip the others with this many equations and this share of inliers.
 _CLEAR_EQUATIONS, _CLEAR_INLIERS = 12, 0.9
+_MOST_PAIR_STARTS = 8
 _MOST_GRID_STARTS = 12
 _END_ROUNDS = 2
 
@@ -248,6 +249,7 @@ def _explore(frame: Frame, quick: Fit | None) -> Fit | None:
             here = np.flatnonzero(pairs.position_m[:, 2] == position[2])
             if len(here):
                 best.append(here[misfit[here].argmin()])
+        best = sorted(best, key=misfit.__getitem__)[:_MOST_PAIR_STARTS]
         guesses.append(pairs[np.array(best)])
     if seen.num_circles or points_m.shape[1] < 4:
         grid = grid_starts(seen.half_width)
@@ -317,7 +319,6 @@ def _conclude(frame: Frame, seen_as: Frame, fit: Fit) -> Calibration:
     share = float(weights[inliers].sum() / weights.sum())
     equations = _equations(frame, inliers)
     noise_px = float(fit.noise_px[0])
-    expected_px = _expected_error_px(seen, fit)
     away2 = float(PRIOR.distance2(fit.state)[0])
     reason = None
     if equations < MIN_EQUATIONS or share < MIN_INLIERS:
@@ -331,7 +332,7 @@ def _conclude(frame: Frame, seen_as: Frame, fit: Fit) -> Calibration:
             "too few observations for a camera that stands at "
             f"{np.round(fit.state.position_m[0], 1).tolist()} m"
         )
-    elif not expected_px < MAX_EXPECTED_ERROR * width:
+    elif not (expected_px := _expected_error_px(seen, fit)) < MAX_EXPECTED_ERROR * width:
         reason = f"observations leave the camera open: points may be off by {expected_px:.0f} px"
     if reason is not None:
         return Calibration(None, reason)
@@ -408,5 +409,8 @@ def _expected_error_px(seen: Observations, fit: Fit) -> float:
     jac = evaluate(replace(fit.state, kappa=np.zeros((1, 0))), probe)[2][0]
     # Given the distortion: it moves the image border and says little about the ground.
     weak = fit.data_information[0, :7, :7] + fit.prior_information[0, :7, :7] / 9
-    covariance = np.linalg.inv(weak)
+    try:
+        covariance = np.linalg.inv(weak)
+    except np.linalg.LinAlgError:  # nothing holds the camera
+        return float("inf")
     return float(np.sqrt(max(((covariance @ jac) * jac).sum() / count, 0.0)))

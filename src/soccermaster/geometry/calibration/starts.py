@@ -30,7 +30,7 @@ POSITIONS_M = np.array(
 #: Focal lengths of plausible views, in image widths.
 FOCAL_RANGE = (0.4, 12.0)
 #: Pairs of this many points at most; more would cost time and bring nothing.
-_MAX_POINTS = 14
+_MAX_POINTS = 10
 _LARGE_M = 30.0  # unit of the pitch in the linear system
 _GRID_X_M = np.linspace(-50, 50, 11)
 _GRID_Y_M = np.array([-25.0, -8.0, 8.0, 25.0])
