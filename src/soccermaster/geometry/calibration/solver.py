@@ -336,8 +336,29 @@ def _conclude(frame: Frame, seen_as: Frame, fit: Fit) -> Calibration:
         reason = f"observations leave the camera open: points may be off by {expected_px:.0f} px"
     if reason is not None:
         return Calibration(None, reason)
-    n = seen.num_points
-    m = seen.num_lines
+    return describe(
+        frame,
+        camera_from_state(fit.state, 0, frame.image_size),
+        inliers,
+        distance_px,
+        expected_px=expected_px,
+        noise_px=noise_px,
+        covariance=_covariance(fit),
+    )
+
+
+def describe(
+    frame: Frame,
+    camera: Camera,
+    inliers: Bool[np.ndarray, " o"],
+    distance_px: Float[np.ndarray, " o"],
+    expected_px: float,
+    noise_px: float,
+    covariance: Float[np.ndarray, "7 7"] | None,
+) -> Calibration:
+    """An accepted camera, with which of the observations of its frame agree."""
+    seen = frame.seen
+    n, m = seen.num_points, seen.num_lines
     lines = [
         index + 1
         for index, start, end in frame.line_spans[: frame.num_segments]
@@ -348,17 +369,19 @@ def _conclude(frame: Frame, seen_as: Frame, fit: Fit) -> Calibration:
         polylines[name] = inliers[n + start : n + end]
     for name, start, end in frame.circle_spans:
         polylines[name] = inliers[n + m + start : n + m + end]
+    total = seen.weights.sum()
+    share = float(seen.weights[0, inliers].sum() / total) if total > 0 else 1.0
     return Calibration(
-        camera_from_state(fit.state, 0, frame.image_size),
+        camera,
         None,
-        float(distance_px[inliers].mean()),
+        float(distance_px[inliers].mean()) if inliers.any() else float("nan"),
         tuple(number for number, good in zip(frame.point_ids, inliers, strict=False) if good),
         tuple(lines),
         polylines,
         expected_px,
-        share / (1 + (expected_px / (_CONFIDENT_ERROR * width)) ** 2),
+        share / (1 + (expected_px / (_CONFIDENT_ERROR * frame.image_size[0])) ** 2),
         noise_px,
-        _covariance(fit),
+        covariance,
     )
 
 
