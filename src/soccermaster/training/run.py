@@ -51,6 +51,10 @@ EVALUATE_KEYS = frozenset(
     {
         "name",
         "checkpoint",
+        "downstream",
+        "predictions",
+        "ground_truth",
+        "report",
         "split",
         "precision",
         "seed",
