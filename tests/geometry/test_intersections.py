@@ -291,7 +291,7 @@ def test_line_ends_give_way_to_keypoints():
     keypoints_px = points_from_polylines(polylines_px, SIZE).keypoints_px
     short, _ = segments_from_polylines(polylines_px, SIZE)
     full, _ = segments_from_polylines(polylines_px, SIZE, keypoints_px)
-    corner_px = camera.project(PITCH.keypoints_m[5 - 1])[0]  # the other end is outside
+    corner_px = camera.project(PITCH.keypoints_m[4 - 1])[0]  # the other end is outside
     assert np.linalg.norm(short[index] - corner_px, axis=1).min() > 5
     assert np.allclose(full[index][1], corner_px, atol=0.1)
     assert (full[index][0] == short[index][0]).all()
@@ -344,3 +344,20 @@ def test_real_keypoints_agree_with_real_cameras(shared):
     assert len(errors_px) > 100
     assert np.median(errors_px) < 2.5
     assert np.quantile(errors_px, 0.95) < 10
+
+
+def test_bent_segments_end_where_the_bent_line_leaves_the_image():
+    straight = VIEWS["left goal"]
+    bent = Camera(straight.K, straight.R, straight.position_m, SIZE, [-1.0, 0, 0, 0])
+    stack = Camera(*(np.stack([getattr(c, n) for c in (straight, bent)])
+                     for n in ("K", "R", "position_m")), SIZE,
+                   np.stack([straight.distortion, bent.distortion]))  # fmt: skip
+    segments_px = visible_segments(stack, PITCH)
+    assert np.allclose(segments_px[0], visible_segments(straight, PITCH), atol=0.5, equal_nan=True)
+    assert np.allclose(segments_px[1], visible_segments(bent, PITCH), equal_nan=True)
+    dense_px = bent.project(Pitch().polylines_m(0.1)["Side line left"])[0]
+    inside = dense_px[((dense_px >= 0) & (dense_px <= SIZE)).all(axis=1)]
+    ends_px = segments_px[1][LINES.index("Side line left")]
+    gap_px = np.linalg.norm(ends_px - inside[[0, -1]], axis=1)
+    assert gap_px.max() < 2  # the points are 10 cm apart
+    assert np.linalg.norm(ends_px - segments_px[0][LINES.index("Side line left")], axis=1).max() > 1

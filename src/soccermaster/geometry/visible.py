@@ -49,7 +49,7 @@ def clip_segments(
 def visible_segments(camera: Camera, pitch: Pitch) -> Float[np.ndarray, "*b 23 2 2"]:
     """The ends of the part of each line that a camera sees, in pixels; NaN where it sees nothing.
 
-    With distortion the line between the ends is bent; they are looked for at 64 places along it.
+    With distortion the line between the ends is bent.
 
     Args:
         camera: one camera or a stack.
@@ -78,9 +78,22 @@ def _visible_bent_segments(camera: Camera, segments_camera_m: np.ndarray) -> np.
     bent_px = bent_px.reshape(places_px.shape)
     seen = ((bent_px >= 0) & (bent_px <= camera.image_size)).all(axis=-1)  # False for NaN
     first, last = seen.argmax(axis=-1), seen.shape[-1] - 1 - seen[..., ::-1].argmax(axis=-1)
-    ends = np.take_along_axis(bent_px, np.stack([first, last], axis=-1)[..., None], axis=-2)
+    ends = [
+        _border_end(bent_px, first, np.maximum(first - 1, 0), camera.image_size),
+        _border_end(bent_px, last, np.minimum(last + 1, seen.shape[-1] - 1), camera.image_size),
+    ]
     visible = seen.any(axis=-1) & (first < last)
-    return np.where(visible[..., None, None], ends, np.nan)
+    return np.where(visible[..., None, None], np.stack(ends, axis=-2), np.nan)
+
+
+def _border_end(
+    places_px: np.ndarray, inside: np.ndarray, outside: np.ndarray, image_size: tuple[int, int]
+) -> np.ndarray:
+    """Where polylines (..., steps, 2) cross the border between two of their places, if they do."""
+    pair = np.stack([outside, inside], axis=-1)[..., None]
+    segments_px = np.take_along_axis(places_px, pair, axis=-2)
+    border_px = clip_segments(segments_px, image_size)[..., 0, :]
+    return np.where(np.isnan(border_px), segments_px[..., 1, :], border_px)
 
 
 def visible_keypoints(camera: Camera, pitch: Pitch) -> Float[np.ndarray, "*b 57 2"]:
