@@ -282,6 +282,19 @@ def test_no_annotation_is_all_absent():
     assert found.known.all()
 
 
+@pytest.mark.parametrize("points", [[], [(5.0, 5.0)], [(5.0, 5.0)] * 3])
+def test_classes_with_too_few_points_say_nothing(points):
+    polylines_px = annotate(VIEWS["left goal"])
+    few = np.array(points).reshape(-1, 2)
+    for name in ("Circle left", "Middle line", "Goal right crossbar"):
+        polylines_px[name] = few
+    found = points_from_polylines(polylines_px, SIZE)
+    assert found.image_from_pitch is not None
+    only_these = points_from_polylines({"Circle left": few, "Middle line": few}, SIZE)
+    assert np.isnan(only_these.points_px).all()
+    assert not only_these.known[[2 - 1, 31 - 1, 51 - 1]].any()
+
+
 def test_line_ends_give_way_to_keypoints():
     camera = VIEWS["left goal"]
     polylines_px = annotate(camera)

@@ -23,6 +23,8 @@ from soccermaster.vocabulary import LINES
 
 #: Annotated points agree with the homography up to this median distance, in widths of the image.
 _AGREES = 5 / 960
+#: This share of them is within three times as much; a wrong class or two may be among the rest.
+_MOST = 0.75
 #: Points farther than this from where the homography puts them are dropped, in widths.
 _SAME_CROSSING = 25 / 960
 _SAME_CIRCLE_POINT = 15 / 960
@@ -147,11 +149,12 @@ def _refined(start: np.ndarray | None, marks: GroundMarks, size: np.ndarray) -> 
     error_px = marking_errors_px(pitch_from_image, marks)
     if not np.isfinite(error_px).all() or np.median(error_px) > _AGREES * size[0]:
         return None
-    if np.quantile(error_px, 0.9) > 3 * _AGREES * size[0]:
+    if np.quantile(error_px, _MOST) > 3 * _AGREES * size[0]:
         return None
     image_from_pitch = np.linalg.inv(pitch_from_image)
     image_from_pitch /= image_from_pitch[2, 2]
-    seen_m = apply_homography(pitch_from_image, marks.points_px)
+    agreeing_px = marks.points_px[error_px <= 3 * _AGREES * size[0]]
+    seen_m = apply_homography(pitch_from_image, agreeing_px)
     return image_from_pitch if _seen_from_above(image_from_pitch, seen_m) else None
 
 

@@ -99,8 +99,12 @@ def line_crossings(
     found = both & near & ~unsure
     points_px[_CROSSING_INDEX[found]] = crossing_px[found]
     listed = np.array([name in polylines_px for name in LINES])
-    across = np.isfinite(lines.counts) & np.array(
-        [name in polylines_px and _crosses_image(polylines_px[name], size) for name in LINES]
+    fitted = np.isfinite(lines.counts)
+    across = np.array(
+        [
+            bool(fit) and _crosses_image(polylines_px[name], size)
+            for name, fit in zip(LINES, fitted, strict=True)
+        ]
     )
     beyond_border = (across[_CROSSED] & _IS_END).any(axis=1)
     known = np.zeros(NUM_POINTS, dtype=bool)

@@ -96,7 +96,13 @@ def points_from_polylines(
     lines = fit_lines(polylines_px, size)
     points_px, known = line_crossings(lines, polylines_px, size)
     pairs = circle_pairs(lines.lines_px, polylines_px, points_px, reasons)
-    marks = GroundMarks.of(polylines_px)
+    marks = GroundMarks.of(
+        {
+            name: points
+            for name, points in polylines_px.items()
+            if len(points) and np.ptp(points, axis=0).max() > DISTINCT * size[0]
+        }
+    )
     image_from_pitch = ground_homography(points_px, pairs, marks, size)
     restored = np.zeros(NUM_POINTS, dtype=bool)
     if image_from_pitch is None:
