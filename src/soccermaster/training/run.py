@@ -55,6 +55,10 @@ EVALUATE_KEYS = frozenset(
     {
         "name",
         "checkpoint",
+        "downstream",
+        "predictions",
+        "ground_truth",
+        "report",
         "split",
         "baselines",
         "precision",
