@@ -64,12 +64,18 @@ def matching(frames: int) -> tuple[Callable[[], object], Callable[[], object]]:
 
     people, queries = 25, 300
     logits = torch.randn(frames, queries, 1)
-    boxes = torch.rand(frames, queries, 4) * 0.1 + 0.2
     rows = frames * people
+
+    def people_like(*shape: int) -> torch.Tensor:
+        """Boxes (cx, cy, w, h) anywhere in the frame, of the size of athletes."""
+        sizes = torch.rand(*shape, 2) * torch.tensor([0.03, 0.1]) + torch.tensor([0.01, 0.05])
+        return torch.cat([torch.rand(*shape, 2), sizes], dim=-1)
+
+    boxes = people_like(frames, queries)
     unknown = torch.full((rows,), -1)
     wanted = AthleteTargets(
         torch.arange(frames).repeat_interleave(people),
-        torch.rand(rows, 4) * 0.1 + 0.2,
+        people_like(rows),
         *[unknown] * 4,
     )
     cost = matching_cost(logits, boxes, wanted)

@@ -47,6 +47,43 @@ def test_the_line_losses_differ_in_undecidable_lines_alone():
     assert pitch_loss(tasks[0], batch) != pytest.approx(pitch_loss(tasks[1], batch), rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["mse", "focal"])
+@pytest.mark.parametrize("task", [PitchKeypoints, PitchLines])
+def test_two_losses_before_one_backward_pass(task, loss):
+    head = task(8, (8, 8), loss=loss).eval()
+    features = [torch.randn(1, 1, 6, 8, requires_grad=True) for _ in range(2)]
+    batches = [full_batch(clips=1, frames=1), full_batch(clips=2, frames=1)]
+    batches[1] = dataclasses.replace(
+        batches[1],
+        images=batches[1].images[1:],
+        frame_mask=batches[1].frame_mask[1:],
+        keypoints=dataclasses.replace(
+            batches[1].keypoints,
+            points_px=batches[1].keypoints.points_px[1:],
+            known=batches[1].keypoints.known[1:],
+        ),
+        lines=dataclasses.replace(
+            batches[1].lines,
+            segments_px=batches[1].lines.segments_px[1:],
+            known=batches[1].lines.known[1:],
+        ),
+    )
+
+    def terms():
+        for patches, batch in zip(features, batches, strict=True):
+            output = head(Features(grid=(2, 3), patches=patches), batch)
+            yield head.loss(output, batch)["heatmap"]
+
+    one_by_one = []
+    for term, patches in zip(terms(), features, strict=True):
+        term.backward()
+        one_by_one.append(patches.grad.clone())
+        patches.grad = None
+    sum(list(terms())).backward()
+    for patches, wanted in zip(features, one_by_one, strict=True):
+        assert torch.allclose(patches.grad, wanted)
+
+
 @pytest.mark.parametrize("recipe", ["corrected", "official"])
 @pytest.mark.parametrize("task", [PitchKeypoints, PitchLines])
 def test_frames_without_pitch_labels_do_not_teach(task, recipe):

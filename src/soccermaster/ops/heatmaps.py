@@ -22,7 +22,8 @@ class Canvas:
     """Planes that are drawn again and again: clearing undoes what was drawn, and nothing else.
 
     A batch of large targets is hundreds of megabytes of which a few percent are not blank. What is
-    drawn is valid until the next `clear`; autograd refuses a backward pass through it after that.
+    drawn is valid until the next `clear`; a loss that keeps its targets for the backward pass
+    copies them.
     """
 
     def __init__(self) -> None:

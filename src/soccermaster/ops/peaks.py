@@ -64,38 +64,50 @@ def find_peaks(
 
 @dataclass(frozen=True)
 class _Maps:
-    """Heatmaps in one row, without copying them when their batch axes cannot be merged."""
+    """Heatmaps as one table of rows, without copying them when their batch axes cannot be merged.
 
-    maps: Float[Tensor, "*b h w"]
-    where: tuple[Int[Tensor, " n"], ...]  # of each map, along each batch axis
+    (Selecting whole rows of a table is much faster than indexing several axes.)
+    """
+
+    table: Float[Tensor, "rows w"]
+    first: Int[Tensor, " n"]  # row of the table at which each map begins
+    height: int
 
     @classmethod
     def of(cls, heatmaps: Float[Tensor, "*b h w"]) -> _Maps:
-        counts = [torch.arange(n, device=heatmaps.device) for n in heatmaps.shape[:-2]]
-        grid = torch.meshgrid(*counts, indexing="ij") if counts else ()
-        return cls(heatmaps, tuple(axis.reshape(-1) for axis in grid))
+        height, width = heatmaps.shape[-2:]
+        if heatmaps.stride()[-2:] != (width, 1) or any(s % width for s in heatmaps.stride()[:-2]):
+            heatmaps = heatmaps.contiguous()
+        first = torch.zeros(1, dtype=torch.long, device=heatmaps.device)
+        for count, stride in zip(heatmaps.shape[:-2], heatmaps.stride()[:-2], strict=True):
+            steps = torch.arange(count, device=heatmaps.device) * (stride // width)
+            first = (first[:, None] + steps).flatten()
+        spans = zip(heatmaps.shape[:-2], heatmaps.stride()[:-2], strict=True)
+        rows = sum((n - 1) * (stride // width) for n, stride in spans) + height
+        return cls(heatmaps.as_strided((rows, width), (width, 1)), first, height)
 
     def __len__(self) -> int:
-        return len(self.where[0]) if self.where else 1
+        return len(self.first)
 
     @property
-    def size(self) -> tuple[int, int]:
-        return self.maps.shape[-2], self.maps.shape[-1]
+    def width(self) -> int:
+        return self.table.shape[1]
 
     def select(self, which: Int[Tensor, " m"]) -> _Maps:
-        return _Maps(self.maps, tuple(axis[which] for axis in self.where))
+        return _Maps(self.table, self.first[which], self.height)
 
     def rows(self, rows: Int[Tensor, "n k"]) -> Float[Tensor, "n k w"]:
-        return self.maps[(*(axis[:, None] for axis in self.where), rows)]
+        wanted = (self.first[:, None] + rows).flatten()
+        return self.table.index_select(0, wanted).view(*rows.shape, self.width)
 
     def cells(
         self, rows: Int[Tensor, "n *k"], columns: Int[Tensor, "n *k"]
     ) -> Float[Tensor, "n *k"]:
-        shape = (-1,) + (1,) * (rows.ndim - 1)
-        return self.maps[(*(axis.view(shape) for axis in self.where), rows, columns)]
+        first = self.first.view(-1, *[1] * (rows.ndim - 1))
+        return self.table[first + rows, columns]
 
     def whole(self) -> Float[Tensor, "n h w"]:
-        return self.maps[self.where].reshape(-1, *self.size)
+        return self.rows(torch.arange(self.height, device=self.first.device).expand(len(self), -1))
 
 
 def _search(
@@ -123,7 +135,7 @@ def _search(
 
     def hide(row: Tensor, column: Tensor) -> None:
         hidden.append((row, column))
-        near = (row[:, None] + offsets).clamp(0, maps.size[0] - 1)
+        near = (row[:, None] + offsets).clamp(0, maps.height - 1)
         row_best.scatter_(1, near, _hide(maps.rows(near), near, hidden, offsets).amax(-1))
 
     found = []
@@ -169,8 +181,8 @@ def _window_best(
     maps: _Maps, row: Int[Tensor, " n"], column: Int[Tensor, " n"], offsets: Int[Tensor, " o"]
 ) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
     """The highest cell near one cell of each map: its value, row and column."""
-    rows = (row[:, None] + offsets).clamp(0, maps.size[0] - 1)
-    columns = (column[:, None] + offsets).clamp(0, maps.size[1] - 1)
+    rows = (row[:, None] + offsets).clamp(0, maps.height - 1)
+    columns = (column[:, None] + offsets).clamp(0, maps.width - 1)
     cells = maps.cells(rows[:, :, None], columns[:, None])
     top, index = cells.flatten(1).max(-1)
     index = index[:, None]
@@ -221,8 +233,8 @@ def _parabola_offsets(
 
     At the border the three cells lie to one side of the peak.
     """
-    middle_row = rows.clamp(1, maps.size[0] - 2)
-    middle_column = columns.clamp(1, maps.size[1] - 2)
+    middle_row = rows.clamp(1, maps.height - 2)
+    middle_column = columns.clamp(1, maps.width - 2)
 
     def log_at(row: Tensor, column: Tensor) -> Tensor:
         return maps.cells(row, column).clamp(min=1e-6).log()
