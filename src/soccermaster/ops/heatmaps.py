@@ -46,8 +46,9 @@ class Canvas:
         """
         planes = self._planes
         if planes is None or planes.shape != shape or planes.device != device:
-            planes = torch.zeros(shape, device=device)
-            planes[..., -1, :, :] = last
+            with torch.inference_mode(False):  # what validation draws first, training draws later
+                planes = torch.zeros(shape, device=device)
+                planes[..., -1, :, :] = last
             self._planes = planes
         else:
             for cells, blank in self._drawn:
