@@ -272,10 +272,12 @@ def matching_cost(
     found = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
     missed = 0.75 * p**2 * -(1 - p + 1e-8).log()
     per_query = torch.cat([(2 * (found - missed)).unsqueeze(1), boxes.float().mT], dim=1)
-    base, *queries = per_query[targets.frame].unbind(1)  # (M, Q) each
+    base, *queries = per_query.index_select(0, targets.frame).unbind(1)  # (M, Q) each
     people = targets.boxes_cxcywh.float().unsqueeze(-1).unbind(1)  # (M, 1) each
-    distance = sum((q - t).abs() for q, t in zip(queries, people, strict=True))
-    return base + 5 * distance - 2 * _giou_table(queries, people)
+    cost = base.clone()
+    for q, t in zip(queries, people, strict=True):
+        cost.add_((q - t).abs_(), alpha=5)
+    return cost.sub_(_giou_table(queries, people), alpha=2)
 
 
 def _giou_table(
@@ -284,13 +286,16 @@ def _giou_table(
     """GIoU of boxes given as cx, cy, w, h apart."""
     overlap, hull = [], []
     for centre, size in ((0, 2), (1, 3)):
-        a_low, a_high = a[centre] - a[size] / 2, a[centre] + a[size] / 2
+        a_low = torch.add(a[centre], a[size], alpha=-0.5)
+        a_high = torch.add(a[centre], a[size], alpha=0.5)
         b_low, b_high = b[centre] - b[size] / 2, b[centre] + b[size] / 2
-        overlap.append((torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0))
-        hull.append(torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low))
-    intersection, enclosing = overlap[0] * overlap[1], hull[0] * hull[1]
-    union = a[2] * a[3] + b[2] * b[3] - intersection
-    return intersection / (union + 1e-9) - (enclosing - union) / (enclosing + 1e-9)
+        inner = torch.minimum(a_high, b_high).sub_(torch.maximum(a_low, b_low))
+        overlap.append(inner.clamp_(min=0))
+        hull.append(torch.maximum(a_high, b_high, out=a_high).sub_(torch.minimum(a_low, b_low)))
+    intersection, enclosing = overlap[0].mul_(overlap[1]), hull[0].mul_(hull[1])
+    union = (a[2] * a[3]).add_(b[2] * b[3]).sub_(intersection)
+    iou = intersection.div_(union + 1e-9)
+    return iou.sub_((enclosing - union).div_(enclosing.add_(1e-9)))
 
 
 def make_targets(

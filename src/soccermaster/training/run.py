@@ -159,7 +159,12 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     """
     console = Console(soft_wrap=True)
     directory = find_checkpoint(cfg.checkpoint)
-    run = read_config(directory)["run"]
+    run = read_config(directory).get("run", {})
+    if not run and not cfg.datasets:
+        raise ValueError(
+            f"expected dataset=[...] (and paths.data=DIR): {directory} was not trained here, so it "
+            "does not say what to evaluate it on"
+        )
     model = load_model(directory)
     # datasets refer to the encoder and to the paths of the run
     filled = OmegaConf.merge(
@@ -167,8 +172,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         {
             "encoder": model.config["encoder"],
             "datasets": cfg.datasets or run["datasets"],
-            "paths": {"data": cfg.paths.data or run["data"]},
-            "trainer": {"precision": cfg.precision or run["precision"]},
+            "paths": {"data": cfg.paths.data or run.get("data", "data")},
+            "trainer": {"precision": cfg.precision or run.get("precision", "32-true")},
         },
     )
     data = make_datamodule(filled)
