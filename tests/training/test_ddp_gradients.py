@@ -109,9 +109,8 @@ def learn(rank: int, folder: str) -> None:
         model = build(case)
         for task in tasks:
             model.zero_grad()
-            DistributedDataParallel(LossOf(model, task), find_unused_parameters=True)(
-                batch
-            ).backward()
+            parallel = DistributedDataParallel(LossOf(model, task), find_unused_parameters=True)
+            parallel(batch).backward()
             found[f"{case}/{task}"] = gradients(model)
     torch.save(found, f"{folder}/gradients_{rank}.pt")
     dist.destroy_process_group()

@@ -153,6 +153,11 @@ class VideoEncoder(nn.Module):
             self.position_embedding = nn.Parameter(resized)
         self.image_size, self.grid = (height, width), grid
 
+    def compile_blocks(self) -> None:
+        """Compile every block in place (`torch.compile`); names of weights stay as they are."""
+        for module in (*self.blocks, *self.temporal):
+            module.compile()
+
     def forward(
         self,
         images: Float[Tensor, "B T 3 H W"],
@@ -199,7 +204,8 @@ class VideoEncoder(nn.Module):
         embedded, stem_maps = self.patch_embedding(flat), ()
         if isinstance(self.patch_embedding, ConvStem):
             embedded, stem_maps = embedded
-        tokens = rearrange(embedded, "b D h w -> b (h w) D")
+        # tokens side by side from here on: the sums of the blocks would keep any other layout
+        tokens = rearrange(embedded, "b D h w -> b (h w) D").contiguous()
         tokens = tokens + self._positions(grid)
         for block in self.blocks[:spatial]:
             tokens = self._run(block, tokens)

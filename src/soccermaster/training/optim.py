@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -112,7 +113,7 @@ class AdamWCosine:
 
     def groups(self, model: SoccerModel) -> list[dict]:
         """Parameter groups by part of the model, learning rate and weight decay."""
-        groups: dict[tuple[str, float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[str, float, float, bool], list[nn.Parameter]] = {}
         unused = {*self.lr_by_name, *self.no_decay}
         for name, parameter in model.named_parameters():
             part, lr = self._part(model, name)
@@ -126,7 +127,8 @@ class AdamWCosine:
             decayed = not spared and (self.decay == "all" or _is_matrix(name, parameter))
             decay = self.weight_decay if decayed else 0.0
             if parameter.requires_grad:
-                groups.setdefault((part, lr, decay), []).append(parameter)
+                spread = isinstance(parameter, DTensor)  # one kernel cannot take both kinds
+                groups.setdefault((part, lr, decay, spread), []).append(parameter)
         if unused := self._meant_for(model, unused):
             raise ValueError(
                 f"optim.lr_by_name and optim.no_decay name {unused}, which fit no parameter. Names "
@@ -139,7 +141,7 @@ class AdamWCosine:
                 "weight_decay": decay,
                 "name": f"{part}/{'decay' if decay else 'no_decay'}",
             }
-            for (part, lr, decay), parameters in groups.items()
+            for (part, lr, decay, _), parameters in groups.items()
         ]
 
     def _meant_for(self, model: SoccerModel, patterns: set[str]) -> list[str]:
@@ -169,10 +171,23 @@ def clip_gradients(
     components: dict[str, nn.Module] = {"all": model}
     if by == "component":
         components = {"encoder": model.encoder, **dict(model.tasks.items())}
-    return {
-        name: torch.nn.utils.clip_grad_norm_(module.parameters(), max_norm)
-        for name, module in components.items()
-    }
+    return {name: _clip(module, max_norm) for name, module in components.items()}
+
+
+def _clip(module: nn.Module, max_norm: float) -> Tensor:
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    spread = [g for g in gradients if isinstance(g, DTensor)]
+    local = [g for g in gradients if not isinstance(g, DTensor)]
+    norms = [torch.nn.utils.get_total_norm(local)] if local else []
+    norms += [torch.nn.utils.get_total_norm(spread).full_tensor()] if spread else []
+    if not norms:
+        return torch.zeros(())
+    norm = torch.linalg.vector_norm(torch.stack(norms))
+    scale = (max_norm / (norm + 1e-6)).clamp(max=1)
+    for gradient in gradients:
+        own = gradient.to_local() if isinstance(gradient, DTensor) else gradient
+        own.mul_(scale)
+    return norm
 
 
 def _is_matrix(name: str, parameter: Tensor) -> bool:

@@ -1,0 +1,55 @@
+"""FSDP2: weights, gradients and optimizer states spread over the processes."""
+
+from __future__ import annotations
+
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+
+from soccermaster.model import SoccerModel
+from soccermaster.models.layers import Block, TemporalAttention
+from soccermaster.models.weights import load_strictly
+
+
+def shard(model: SoccerModel, mesh: DeviceMesh) -> None:
+    """Shard every block, and what is left of the encoder and of every task, in place.
+
+    Scalars (gates, the scale and bias of logits) cannot be sharded: they stay whole, and their
+    gradients are averaged as they arrive.
+    """
+    scalars = {p for p in model.parameters() if p.ndim == 0}
+    parts = [m for m in model.modules() if isinstance(m, Block | TemporalAttention)]
+    for module in (*parts, model.encoder, *model.tasks.values()):
+        if any(True for _ in module.parameters()):
+            fully_shard(module, mesh=mesh, ignored_params=scalars)
+    for parameter in scalars:
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(_average)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether parameters are spread over processes."""
+    return any(isinstance(p, DTensor) for p in model.parameters())
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor that may be spread over processes, in full; all processes must ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gathered(model: SoccerModel) -> SoccerModel:
+    """The model itself, or a whole copy of one that is spread; all processes must ask."""
+    if not is_sharded(model):
+        return model
+    tensors = {name: whole(tensor).cpu() for name, tensor in model.state_dict().items()}
+    copy = SoccerModel.from_config(model.config)
+    load_strictly(copy, tensors, "the gathered weights")
+    return copy
+
+
+def _average(parameter: nn.Parameter) -> None:
+    # what earlier micro-batches left is the same everywhere, so that it stays as it is
+    dist.all_reduce(parameter.grad)
+    parameter.grad.div_(dist.get_world_size())
