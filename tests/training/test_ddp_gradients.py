@@ -6,8 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import soccermaster  # noqa: F401, I001 - before torchvision, in the processes too
-
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from soccermaster.model import SoccerModel
+from soccermaster.models.encoder import normalize_images
 from soccermaster.structures import Batch
 from tests.batches import full_batch
 from tests.configs import compose_train
@@ -39,13 +38,17 @@ PROCESSES = 2
 
 def build(case: str) -> SoccerModel:
     torch.manual_seed(0)
-    overrides = ["debug=smoke", f"task=[{','.join(CASES[case])}]", *(PAPER if case == "paper" else [])]
+    overrides = [
+        "debug=smoke",
+        f"task=[{','.join(CASES[case])}]",
+        *(PAPER if case == "paper" else []),
+    ]
     cfg = compose_train(*overrides)
     model = SoccerModel.from_config({"encoder": cfg.encoder, "tasks": cfg.tasks})
     with torch.no_grad():
         for parameter in model.parameters():  # no gate is closed, no branch is switched off
             parameter.add_(0.02 * torch.randn_like(parameter))
-    return model.train()
+    return model.double().train()  # so that what differs is not rounding
 
 
 def clips(first: int, last: int) -> Batch:
@@ -60,7 +63,7 @@ def clips(first: int, last: int) -> Batch:
     picked = slice(first, last)
     return dataclasses.replace(
         batch,
-        images=batch.images[picked],
+        images=normalize_images(batch.images[picked]).double(),
         frame_mask=batch.frame_mask[picked],
         clip_ids=batch.clip_ids[picked],
         athletes=dataclasses.replace(athletes, frame=athletes.frame - 2 * first),

@@ -20,7 +20,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Normalise every channel."""
         if not self.training or num_processes() == 1:
             return super().forward(x)
-        values = x.float()
+        values = x if x.dtype == torch.float64 else x.float()
         variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
         count = mean.new_full((1,), x.numel() / x.shape[1])
         rows = gather_rows(torch.cat([mean, variance, count])[None])
@@ -35,6 +35,5 @@ class BatchNorm2d(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(unbiased, self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        normed = torch.addcmul(shift[:, None, None], values, scale[:, None, None])
-        return normed.to(x.dtype)
+        centred = values - mean[:, None, None]
+        return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)

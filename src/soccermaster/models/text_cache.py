@@ -74,7 +74,9 @@ class TextCache:
                 if (row := file.execute("SELECT v FROM texts WHERE k = ?", (text,)).fetchone())
             }
         file.close()
-        return {t: torch.from_numpy(np.frombuffer(v, np.float32).copy()) for t, (v,) in found.items()}
+        return {
+            t: torch.from_numpy(np.frombuffer(v, np.float32).copy()) for t, (v,) in found.items()
+        }
 
     def _write(self, texts: Iterable[str]) -> None:
         assert self._path is not None

@@ -38,7 +38,7 @@ def mean_count(count: Tensor | int, device: torch.device | None = None) -> Float
     Returns:
         The count of all processes, at least 1, divided by the number of processes.
     """
-    total = torch.as_tensor(count, device=device).detach().to(torch.float32).clone()
+    total = torch.as_tensor(count, device=device).detach().float().clone()
     processes = num_processes()
     if processes > 1:
         dist.all_reduce(total)

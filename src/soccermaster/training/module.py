@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
@@ -17,7 +16,7 @@ from soccermaster.model import SoccerModel
 from soccermaster.structures import Batch
 from soccermaster.training.baselines import Baselines
 from soccermaster.training.optim import AdamWCosine, clip_gradients
-from soccermaster.training.sharding import is_sharded, shard
+from soccermaster.training.sharding import FullySharded, is_sharded, shard
 
 
 class MultiTaskModule(LightningModule):
@@ -59,7 +58,7 @@ class MultiTaskModule(LightningModule):
 
     def configure_model(self) -> None:
         """Lightning's hook: spread the model, where the strategy asks for it."""
-        if isinstance(self.trainer.strategy, ModelParallelStrategy) and not is_sharded(self.model):
+        if isinstance(self.trainer.strategy, FullySharded) and not is_sharded(self.model):
             shard(self.model, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -119,8 +118,7 @@ class MultiTaskModule(LightningModule):
             return
         if gradient_clip_algorithm not in (None, "norm"):
             raise ValueError(
-                "expected trainer.gradient_clip_algorithm=norm, got "
-                f"'{gradient_clip_algorithm}'"
+                f"expected trainer.gradient_clip_algorithm=norm, got '{gradient_clip_algorithm}'"
             )
         norms = clip_gradients(self.model, float(gradient_clip_val), self.optim.clip)
         self.log_dict({f"train/gradient_norm/{name}": norm for name, norm in norms.items()})

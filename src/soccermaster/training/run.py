@@ -107,7 +107,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     console = Console(soft_wrap=True)
     if cfg.shapes:
-        console.print(shapes_table(model_config(cfg), cfg.trainer.precision, list(cfg.freeze)))
+        table = shapes_table(model_config(cfg), cfg.trainer.precision, list(cfg.freeze))
+        Console(width=max(console.width, 132)).print(table)  # numbers are not cut
         return {}
     output = Path(cfg.paths.output)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -270,9 +271,7 @@ def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int
     )
 
 
-def resume_path(
-    cfg: DictConfig, output: Path, model: SoccerModel, console: Console
-) -> str | None:
+def resume_path(cfg: DictConfig, output: Path, model: SoccerModel, console: Console) -> str | None:
     """The checkpoint to continue from; `auto` starts afresh where there is none yet.
 
     Where the last one is damaged or missing, `auto` takes the one before it.

@@ -6,6 +6,7 @@ tensors), so that the large model takes seconds.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,8 @@ def part_sizes(
         freeze: modules that are not trained, by dotted name.
         half: activations have 16 bits.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
         model = SoccerModel.from_config(config)
         for name in freeze:
             model.get_submodule(name).requires_grad_(False)
@@ -91,17 +93,17 @@ def shapes_table(config: Mapping[str, Any], precision: str, freeze: Sequence[str
     height, width = config["encoder"]["image_size"]
     table = Table(
         title=f"One clip of {frames} frames of {height}x{width}, {precision}",
-        caption="FLOPs of a forward pass (training: three times as many, four times with activation "
-        "checkpointing). States: weights, gradients and AdamW in float32. Activations: kept for "
-        "the backward pass, and with checkpointing of the blocks; losses, workspaces and copies "
-        "of the allocator come on top.",
+        caption="FLOPs of a forward pass (training: three times as many, four times with "
+        "activation checkpointing). States: weights, gradients and AdamW in float32. Activations: "
+        "kept for the backward pass, and with checkpointing of the blocks; losses, workspaces and "
+        "what the allocator keeps come on top.",
     )
     for column in (
         "part",
         "parameters",
         "trained",
-        "GFLOP per clip",
-        "GFLOP per frame",
+        "GFLOP/clip",
+        "GFLOP/frame",
         "states, GiB",
         "activations, GiB",
         "checkpointed, GiB",
@@ -111,7 +113,9 @@ def shapes_table(config: Mapping[str, Any], precision: str, freeze: Sequence[str
         table.add_row(*_row(size, frames))
     table.add_section()
     names = [f.name for f in PartSize.__dataclass_fields__.values()][1:]
-    table.add_row(*_row(PartSize("all", *(sum(getattr(s, n) for s in sizes) for n in names)), frames))
+    table.add_row(
+        *_row(PartSize("all", *(sum(getattr(s, n) for s in sizes) for n in names)), frames)
+    )
     return table
 
 
@@ -146,7 +150,13 @@ def _encoder_sizes(encoder: VideoEncoder, clip: Tensor) -> tuple[list[PartSize],
     sizes = []
     for name, is_late, part_flops, part_bytes, blocks in (
         ("encoder, up to the tap", False, tap_flops, tap_bytes, spatial),
-        ("encoder, after it", True, flops - tap_flops, every_byte - tap_bytes, 2 * len(encoder.temporal)),
+        (
+            "encoder, after it",
+            True,
+            flops - tap_flops,
+            every_byte - tap_bytes,
+            2 * len(encoder.temporal),
+        ),
     ):
         own = [p for n, p in encoder.named_parameters() if (n in late) == is_late]
         kept = blocks * tokens + (block_bytes if not is_late else 0)
@@ -178,7 +188,9 @@ def _task_sizes(name: str, task: nn.Module, features: Features) -> list[PartSize
     sizes = [_sized(name, own, flops, kept)]
     for tower_name, tower in towers.items():
         _, flops, kept = _measure(tower, lambda tower=tower: _one_text(tower))
-        sizes.append(_sized(f"{name}.{tower_name}, per text", list(tower.parameters()), flops, kept))
+        sizes.append(
+            _sized(f"{name}.{tower_name}, per text", list(tower.parameters()), flops, kept)
+        )
     return sizes
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.distributed as dist
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
@@ -11,6 +14,19 @@ from torch.distributed.tensor import DTensor
 from soccermaster.model import SoccerModel
 from soccermaster.models.layers import Block, TemporalAttention
 from soccermaster.models.weights import load_strictly
+
+
+class FullySharded(ModelParallelStrategy):
+    """Lightning's strategy over all processes; its checkpoint is one file that any number reads."""
+
+    def __init__(self, **options: Any) -> None:
+        """Takes what `ModelParallelStrategy` takes besides sizes, such as `timeout`."""
+        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False, **options)
+
+    def setup_environment(self) -> None:
+        """Lightning's hook: the mesh has one dimension, that of the data."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        super().setup_environment()
 
 
 def shard(model: SoccerModel, mesh: DeviceMesh) -> None:
