@@ -1,7 +1,8 @@
 """Training of the large model on one GPU: `python benchmarks/training_gpu.py`.
 
 All five tasks, B = 1 clip of T = 30 frames per dataset, bfloat16: a step is a spatial and a
-semantic clip, forward, backward and AdamW, with and without `torch.compile` and activation checkpointing.
+semantic clip, forward, backward and AdamW; with and without `torch.compile` and activation
+checkpointing.
 MFU counts the FLOPs that are needed (a backward pass is two forward passes, recomputation is none)
 against `--peak-tflops` of the GPU in dense bfloat16. Needs a CUDA GPU and no data.
 """

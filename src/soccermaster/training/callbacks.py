@@ -198,8 +198,18 @@ class LastCheckpoint(Callback):
         """Save the end and stop listening."""
         if self._saved_step != trainer.global_step:
             self._save(trainer)
+        self._stop_listening()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Stop listening."""
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        self._previous = {}
 
     def _save(self, trainer: Trainer) -> None:
         fresh = self.path.with_name(f".{self.path.name}.writing")

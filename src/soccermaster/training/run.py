@@ -133,7 +133,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     start = resume_path(cfg, output, model, console)
     last = LastCheckpoint(output, cfg.checkpoint_every_n_steps, start)
     report = ReportUnreadable(data.unreadable, output / UNREADABLE_NAME)
-    trainer = make_trainer(cfg, [last, report], len(data.sources))
+    trainer = make_trainer(cfg, [report, last], len(data.sources))
     data.validates_in_training = cfg.trainer.val_check_interval is not None
     if trainer.is_global_zero:
         if idle:
@@ -257,7 +257,8 @@ def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int
     """Lightning's trainer; the datasets of a run make one optimizer step together."""
     _quieten()
     loggers = [instantiate(node) for node in cfg.get("loggers", {}).values()]
-    callbacks = callbacks + [instantiate(node) for node in cfg.callbacks.values()]
+    # ours come last, so that a checkpoint has what the others have done
+    callbacks = [*(instantiate(node) for node in cfg.callbacks.values()), *callbacks]
     return instantiate(
         cfg.trainer,
         accumulate_grad_batches=num_sources,
