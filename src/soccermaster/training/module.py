@@ -16,7 +16,7 @@ from soccermaster.model import SoccerModel
 from soccermaster.structures import Batch
 from soccermaster.training.baselines import Baselines
 from soccermaster.training.optim import AdamWCosine, clip_gradients
-from soccermaster.training.sharding import FullySharded, is_sharded, shard
+from soccermaster.training.sharding import FullySharded, hold_whole, is_sharded, shard
 
 
 class MultiTaskModule(LightningModule):
@@ -135,7 +135,8 @@ class MultiTaskModule(LightningModule):
         )
 
     def on_validation_epoch_start(self) -> None:
-        """Fresh metrics."""
+        """Fresh metrics, and all weights."""
+        hold_whole(self.model, True)
         names = dict.fromkeys(name for names in self.routes.values() for name in names)
         self._metrics = {
             name: self.model.tasks[name].make_metrics().to(self.device) for name in names
@@ -159,6 +160,7 @@ class MultiTaskModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Scores of all tasks, by logged name; what is undefined is NaN."""
+        hold_whole(self.model, False)
         self.scores = {
             f"val/{name}/{score}": float(value)
             for name, metric in self._metrics.items()

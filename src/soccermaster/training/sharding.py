@@ -8,7 +8,7 @@ import torch.distributed as dist
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 from soccermaster.model import SoccerModel
@@ -32,22 +32,37 @@ class FullySharded(ModelParallelStrategy):
 def shard(model: SoccerModel, mesh: DeviceMesh) -> None:
     """Shard every block, and what is left of the encoder and of every task, in place.
 
-    Scalars (gates, the scale and bias of logits) cannot be sharded: they stay whole, and their
-    gradients are averaged as they arrive.
+    What is not trained stays whole: a frozen text tower is run by single processes. So do scalars
+    (gates, the scale and bias of logits), which cannot be sharded; their gradients are averaged as
+    they arrive.
     """
-    scalars = {p for p in model.parameters() if p.ndim == 0}
+    stay = {p for p in model.parameters() if p.ndim == 0 or not p.requires_grad}
     parts = [m for m in model.modules() if isinstance(m, Block | TemporalAttention)]
     for module in (*parts, model.encoder, *model.tasks.values()):
-        if any(True for _ in module.parameters()):
-            fully_shard(module, mesh=mesh, ignored_params=scalars)
-    for parameter in scalars:
+        if not stay.issuperset(module.parameters()):
+            fully_shard(module, mesh=mesh, ignored_params=stay)
+    for parameter in stay:
         if parameter.requires_grad:
             parameter.register_post_accumulate_grad_hook(_average)
 
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether parameters are spread over processes."""
-    return any(isinstance(p, DTensor) for p in model.parameters())
+    return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
+def hold_whole(model: nn.Module, hold: bool) -> None:
+    """Give every process all weights until further notice, or spread them again.
+
+    For evaluation, where processes may have different numbers of batches.
+    """
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.set_reshard_after_forward(not hold, recurse=False)
+            if hold:
+                module.unshard()
+            else:
+                module.reshard()
 
 
 def whole(tensor: Tensor) -> Tensor:
