@@ -132,6 +132,7 @@ class LastCheckpoint(Callback):
         self._previous: dict[int, Any] = {}
         self._trainer: Trainer | None = None
         self._processes: list[dict[str, Any]] = []  # of the checkpoint, until they are restored
+        self._random_states: dict[str, Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remember whose states are to be saved."""
@@ -152,16 +153,17 @@ class LastCheckpoint(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go to the own place in the data; listen for Ctrl-C and for a polite kill."""
-        if self._processes and len(self._processes) != trainer.world_size:
-            if trainer.is_global_zero:
+        if self._processes:
+            same = len(self._processes) == trainer.world_size
+            if not same and trainer.is_global_zero:
                 Console(stderr=True, soft_wrap=True).print(
                     f"[yellow]The checkpoint is of {len(self._processes)} processes, this run has "
-                    f"{trainer.world_size}: the data go on from about the same place."
+                    f"{trainer.world_size}: it goes on, but not exactly as it would have."
                 )
+            state = self._processes[trainer.global_rank if same else 0]
+            trainer.train_dataloader.load_state_dict(state["data"])
+            self._random_states = state["random"] if same else None
             self._processes = []
-        if self._processes:
-            place = self._processes[trainer.global_rank]["data"]
-            trainer.train_dataloader.load_state_dict(place)
         self._saved_step = trainer.global_step
         self._pid = os.getpid()  # loader processes inherit the handler
         if threading.current_thread() is threading.main_thread():  # no other can
@@ -172,9 +174,9 @@ class LastCheckpoint(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         """Take up the random states, once everything that starts a run has used its own."""
-        if self._processes:
-            set_random_states(self._processes[trainer.global_rank]["random"])
-            self._processes = []
+        if self._random_states is not None:
+            set_random_states(self._random_states)
+            self._random_states = None
 
     def on_train_batch_end(
         self,

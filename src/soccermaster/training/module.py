@@ -66,6 +66,7 @@ class MultiTaskModule(LightningModule):
         if self.optim is None:
             raise ValueError("expected an optimizer for training, got optim=None")
         total = int(self.trainer.estimated_stepping_batches)
+        self.trainer.fit_loop.setup_data()  # else the length of an epoch is not known yet
         batches = self.trainer.num_training_batches
         per_epoch = math.ceil(batches / self.trainer.accumulate_grad_batches)
         optimizer, schedule = self.optim.build(self.model, total, per_epoch)

@@ -131,8 +131,8 @@ class AdamWCosine:
                 groups.setdefault((part, lr, decay, spread), []).append(parameter)
         if unused := self._meant_for(model, unused):
             raise ValueError(
-                f"optim.lr_by_name and optim.no_decay name {unused}, which fit no parameter. Names "
-                f"are as in {[n for n, _ in list(model.named_parameters())[:3]]}."
+                f"optim.lr_by_name and optim.no_decay have {', '.join(unused)}, which fits no "
+                f"parameter. Names are such as {next(iter(model.named_parameters()))[0]}."
             )
         return [
             {
