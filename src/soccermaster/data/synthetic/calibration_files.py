@@ -81,7 +81,7 @@ def write_picture(folder: Path, name: str, frame: np.ndarray, camera: Camera) ->
 
 
 def markings_record(camera: Camera) -> dict[str, list[dict[str, float]]]:
-    """What an annotator would draw: the markings that a camera sees, in fractions of the picture."""
+    """What an annotator would draw: the markings that a camera sees, in fractions of its image."""
     return polylines_record(
         {
             marking: (points_px / camera.image_size).round(6)
