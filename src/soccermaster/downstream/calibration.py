@@ -218,14 +218,8 @@ def _solve(path: Path | str, image: str, record: Any) -> Camera | None:
             int(k): (_pixel(v["x_1"], v["y_1"]), _pixel(v["x_2"], v["y_2"]))
             for k, v in lines.items()
         }
-        point_scores = {int(k): float(v.get("p", 1.0)) for k, v in points.items()}
-        line_scores = {
-            int(k): min(float(v.get("p_1", 1.0)), float(v.get("p_2", 1.0)))
-            for k, v in lines.items()
-        }
-        return calibrate(
-            points_px, lines_px, EVALUATION_SIZE, point_scores=point_scores, line_scores=line_scores
-        ).camera
+        # Scores say whether a marking is there, not how precisely it was found: no weights.
+        return calibrate(points_px, lines_px, EVALUATION_SIZE).camera
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError.at(
             path, record=f"{image}.json",

@@ -39,6 +39,7 @@ class State:
 
     @property
     def num_parameters(self) -> int:
+        """Local parameters of one state."""
         return 7 + self.kappa.shape[1]
 
     def __len__(self) -> int:
@@ -101,28 +102,27 @@ class Observations:
 
     @property
     def num_points(self) -> int:
+        """Points, n."""
         return self.anchors_m.shape[2] - self.directions.shape[2]
 
     @property
     def num_lines(self) -> int:
+        """Points on lines, m."""
         return self.directions.shape[2]
 
     @property
     def num_circles(self) -> int:
+        """Points on circles, k."""
         return self.centres_x_m.shape[1]
 
     def rows(self, per_observation: np.ndarray) -> np.ndarray:
         """Values per observation (B, n + m + k) as values per residual (B, 2 n + m + k)."""
-        return np.concatenate(
-            [per_observation[:, : self.num_points], per_observation], axis=1
-        )
+        return np.concatenate([per_observation[:, : self.num_points], per_observation], axis=1)
 
 
 def evaluate(
     state: State, seen: Observations, jacobian: bool = True
-) -> tuple[
-    Float[np.ndarray, "B r"], Float[np.ndarray, "B o"], Float[np.ndarray, "B p r"] | None
-]:
+) -> tuple[Float[np.ndarray, "B r"], Float[np.ndarray, "B o"], Float[np.ndarray, "B p r"] | None]:
     """Residuals in pixels, squared distance per observation, and the Jacobian.
 
     Residuals are u of all points, v of all points, signed distances to lines, Sampson distances to
