@@ -7,7 +7,7 @@ counts as infinite. "from the truth" is a maximum-likelihood fit by scipy that s
 camera, without a prior, and with a soft loss where points are wrong.
 
 Real data (skipped with a reason where absent): the solver was not tuned on it, with one exception:
-that ends of lines count, and four coefficients of distortion, was decided on every second file of
+that ends of lines count, and which coefficients of distortion, was decided on every second file of
 the SN22 annotations. The other half is therefore listed by itself.
 
 Time is processor time of this process on one core.
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=Path, default=SAMPLES, help="folder of the real files")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=150)
     console.print(synthetic_table(options.cases, options.seed))
     console.print(clip_table(options.seed))
     if not options.samples.is_dir():
@@ -195,12 +195,12 @@ def polyline_table(samples: Path) -> Table:
     unseen = {image: everything[image] for image in sorted(everything)[1::2]}
     cameras = read_predictions(samples / "sn22_pnlcalib_cameras.zip", set(everything)).cameras
     _add_scores(table, "PnLCalib, from the image", everything, cameras.get)
-    for name, annotations in (("all", everything), ("second half", unseen)):
+    for name, chosen in (("all", everything), ("second half", unseen)):
         for distortion in (False, True):
             _add_scores(
                 table,
                 f"polylines, {'with distortion' if distortion else 'pinhole'}, {name}",
-                annotations,
+                chosen,
                 lambda image, distortion=distortion: (
                     calibrate(
                         {},

@@ -27,7 +27,12 @@ from soccermaster.geometry.calibration.observations import (
 )
 from soccermaster.geometry.calibration.optimise import Fit, finish, search
 from soccermaster.geometry.calibration.prior import CameraPrior
-from soccermaster.geometry.calibration.residuals import Observations, State, evaluate
+from soccermaster.geometry.calibration.residuals import (
+    SATURATION,
+    Observations,
+    State,
+    evaluate,
+)
 from soccermaster.geometry.calibration.starts import (
     POSITIONS_M,
     grid_starts,
@@ -117,7 +122,7 @@ def calibrate(
         polylines_px: points (n, 2) along lines and circles, by class name.
         point_scores: relative weight of each point, by number; 0 ignores it. All the same if None.
         line_scores: likewise for `lines_px`.
-        distortion: also fit the lens: k1, k2, p1, p2.
+        distortion: also fit the lens: radial (k1 and k4, one unknown), p1, p2.
         template: "table" if the points follow the rounded keypoint table, else "exact".
 
     Returns:
@@ -193,7 +198,10 @@ def camera_from_state(state: State, index: int, image_size: tuple[int, int]) -> 
     coefficients = None
     if state.kappa.shape[1]:
         ratio = 2 * focal / width
-        coefficients = state.kappa[index] * (ratio**2, ratio**4, ratio, ratio)
+        radial, first, second = state.kappa[index]
+        coefficients = np.zeros(8)  # k1 k2 p1 p2 k3 k4 k5 k6
+        coefficients[0], coefficients[5] = (radial + SATURATION) * ratio**2, SATURATION * ratio**2
+        coefficients[2:4] = first * ratio, second * ratio
     return Camera(K, state.R[index], state.position_m[index], image_size, coefficients)
 
 
