@@ -174,8 +174,11 @@ class Tracker:
             places = np.asarray(positions_m, float).reshape(count, 2)
         if embeddings is None:
             return np.full((count, max(1, self._looks.shape[1])), np.nan), places
-        looks = unit_rows(np.asarray(embeddings, float).reshape(count, -1) if count else
-                          np.zeros((0, max(1, self._looks.shape[1]))))
+        looks = unit_rows(
+            np.asarray(embeddings, float).reshape(count, -1)
+            if count
+            else np.zeros((0, max(1, self._looks.shape[1])))
+        )
         return looks, places
 
     def _predict(self, image_from_pitch: Float[np.ndarray, "3 3"] | None) -> None:
