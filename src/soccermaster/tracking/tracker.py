@@ -95,7 +95,7 @@ class Tracker:
         config: how to decide.
     """
 
-    def __init__(self, config: TrackerConfig = TrackerConfig()) -> None:  # noqa: B008
+    def __init__(self, config: TrackerConfig = TrackerConfig()) -> None:
         self.config = config
         self._next_id = 1
         self._ids = np.zeros(0, int)
@@ -295,7 +295,7 @@ def track_clip(
     embeddings: Float[np.ndarray, "M D"] | None = None,
     positions_m: Float[np.ndarray, "M 2"] | None = None,
     image_from_pitch: Float[np.ndarray, "T 3 3"] | None = None,
-    config: TrackerConfig = TrackerConfig(),  # noqa: B008
+    config: TrackerConfig = TrackerConfig(),
 ) -> Int[np.ndarray, " M"]:
     """The track of every detection of a clip; see `Tracker.update`.
 
