@@ -163,7 +163,8 @@ class Association(Task):
 
         In every frame the slots in use are assigned one to one to the objects (greatest total
         probability, each at least `min_score`); every other object is newborn and takes a free
-        slot, or that of whoever was not seen for longest.
+        slot, or that of whoever was not seen for longest. An object beyond the number of slots in
+        one frame gets an id and is not remembered.
         """
         num_slots = self.decoder.num_slots
         time = tokens.time[0]
@@ -184,13 +185,17 @@ class Association(Task):
                 for row, column in zip(*pairs, strict=True):
                     if probability[row, column] >= self.min_score:
                         slots[rows[row]] = known[column]
+            for slot in slots[rows][slots[rows] < num_slots].tolist():
+                last_seen[slot] = now
             for row in rows.tolist():
-                if slots[row] == num_slots:
-                    slot = min(range(num_slots), key=last_seen.__getitem__)
-                    newest += 1
-                    slots[row], id_of_slot[slot] = slot, newest
-                slot = int(slots[row])
-                last_seen[slot], ids[row] = now, id_of_slot[slot]
+                if slots[row] < num_slots:
+                    ids[row] = id_of_slot[slots[row]]
+                    continue
+                newest += 1
+                ids[row] = newest
+                slot = min(range(num_slots), key=last_seen.__getitem__)
+                if last_seen[slot] < now:  # else nobody can be forgotten for this one
+                    slots[row], id_of_slot[slot], last_seen[slot] = slot, newest, now
         return ids
 
     def make_metrics(self) -> IdentityMetrics:
