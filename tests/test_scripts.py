@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from soccermaster.cli import refuse_unknown_choices, unread_keys
+from soccermaster.cli import quoted, refuse_unknown_choices, unread_keys
 from soccermaster.data.video import VideoWriter, probe
 from soccermaster.model import SoccerModel
 from soccermaster.training.routing import RoutingError
@@ -134,6 +134,23 @@ def test_missing_checkpoint_says_what_to_do(tmp_path):
     assert "scripts/train.py" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        ([], "Add checkpoint=..."),
+        (["report=x.json"], "report: read with a downstream task"),
+        (["downstream=calibration", "predictions=x"], "Add ground_truth=..."),
+        (["downstream=calibration", "predictions=x", "ground_truth=x"], "x: expected a folder"),
+    ],
+)
+def test_evaluation_asks_for_what_it_needs(tmp_path, arguments, message):
+    done = call("evaluate", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_a_key_that_nothing_reads_is_one_readable_error(tmp_path):
     done = call("train", "debug=smoke", f"paths.output={tmp_path}", "+lerning_rate=1")
     assert done.returncode == 1
@@ -205,3 +222,10 @@ def test_a_task_without_a_weight_is_refused(tmp_path):
     cfg = compose_train("debug=smoke", f"paths.output={tmp_path}", "~loss_weights.events")
     with pytest.raises(ValueError, match=r"loss_weights\.events"):
         train(cfg)
+
+
+def test_paths_with_blanks_and_accents_need_no_quotes():
+    assert quoted("root=/data/Saison 2015 – Málaga") == "root='/data/Saison 2015 – Málaga'"
+    assert quoted("root=/d'or é") == "root='/d\\'or é'"
+    for plain in ("root=/data", "task=[events, athletes]", "root='a b'", "--help", "a=", "-cn=x y"):
+        assert quoted(plain) == plain

@@ -51,8 +51,22 @@ def register_resolvers() -> None:
 def start(main: Callable[[], None]) -> None:
     """Run a script's Hydra main, after a look at the names on the command line."""
     configs = Path(sys.argv[0]).resolve().parent.parent / "configs"
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     refuse_unknown_choices(configs, sys.argv[1:])
     main()
+
+
+def quoted(argument: str) -> str:
+    """A `key=value` whose value has blanks or letters that Hydra's grammar does not know, quoted.
+
+    Values that are quoted, lists, dictionaries or interpolations stay as they are.
+    """
+    key, equals, value = argument.partition("=")
+    plain = value.isascii() and " " not in value
+    if not equals or not re.fullmatch(r"[+~]*[\w.@/]+", key) or plain or value[0] in "'\"[{$":
+        return argument
+    escaped = value.replace("'", "\\'")
+    return f"{key}='{escaped}'"
 
 
 def entry_point(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], None]:
@@ -69,7 +83,7 @@ def entry_point(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Non
         if "paths" in cfg:
             cfg.paths.output = runtime.output_dir
         try:
-            _check_given(cfg)
+            check_given(cfg)
             folders = [Path(s.path) for s in runtime.config_sources if s.schema == "file"]
             _check_read(cfg, folders, hydra_config.job.config_name)
             main(cfg)
@@ -103,7 +117,7 @@ def refuse_unknown_choices(configs: Path, arguments: Sequence[str]) -> None:
         arguments: of the command line.
     """
     folders = [configs]
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if argument.startswith("hydra.searchpath="):
             folders += [Path(f) for f in re.findall(r"file://([^,\]'\"]+)", argument)]
         if argument in ("--config-dir", "-cd"):
@@ -119,6 +133,24 @@ def refuse_unknown_choices(configs: Path, arguments: Sequence[str]) -> None:
         unknown = [word for word in wanted if word and word not in known and word != "null"]
         if unknown:
             sys.exit(f"error: no {group} '{unknown[0]}'. There are: {', '.join(known)}")
+
+
+def check_given(cfg: DictConfig, names: Iterable[str] = ()) -> None:
+    """Refuse a configuration with open values.
+
+    Args:
+        cfg: composed.
+        names: top-level keys that must not be null, besides what the configs leave open (???).
+
+    Raises:
+        ValueError: something is missing; all of it is listed.
+    """
+    missing = sorted(_missing(cfg)) + [n for n in names if cfg.get(n) is None]
+    if missing:
+        raise ValueError(
+            f"expected values for {', '.join(missing)}, got none. Add "
+            + " ".join(f"{name}=..." for name in missing)
+        )
 
 
 def check_keys(cfg: DictConfig, known: Iterable[str], script: str) -> None:
@@ -174,13 +206,15 @@ def _leaves(node: Any, prefix: str = "") -> set[str]:
     return set().union(*found)
 
 
-def _check_given(cfg: DictConfig) -> None:
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ValueError(
-            f"expected values for {', '.join(missing)}, got none. Add "
-            + " ".join(f"{name}=..." for name in missing)
-        )
+def _missing(node: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the values that are still ???; interpolations are not followed."""
+    if not OmegaConf.is_dict(node) or node._is_none() or node._is_interpolation():
+        return []
+    missing = []
+    for key in node:
+        name, child = f"{prefix}{key}", node._get_node(key)
+        missing += [name] if child._is_missing() else _missing(child, f"{name}.")
+    return missing
 
 
 def _discard_if_unused(output: Path) -> None:

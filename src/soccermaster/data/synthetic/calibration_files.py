@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from soccermaster.data.datasets.soccernet_calibration import CAMERA_FILE_SIZE, polylines_record
 from soccermaster.data.synthetic.dataset import render_sequence
 from soccermaster.data.synthetic.events import ACTS
 from soccermaster.data.synthetic.files import (
@@ -21,11 +22,6 @@ from soccermaster.data.synthetic.files import (
     write_json,
 )
 from soccermaster.geometry import Camera, Pitch, visible_polylines
-
-#: Size (W, H) that the parameters in camera files are for.
-CAMERA_FILE_SIZE = (960, 540)
-#: The real files spell this class with a blank at its end.
-_SPELLED_WITH_BLANK = "Goal left post left"
 
 
 def write_calibration(
@@ -80,38 +76,20 @@ def write_calibration(
 def write_picture(folder: Path, name: str, frame: np.ndarray, camera: Camera) -> None:
     """Writes one picture (H, W, 3) with its polylines and its camera."""
     write_image(folder / f"{name}.jpg", frame)
-    write_json(folder / f"{name}.json", polylines_record(camera))
+    write_json(folder / f"{name}.json", markings_record(camera))
     write_json(folder / f"camera_{name}.json", camera_record(camera))
 
 
-def polylines_record(camera: Camera) -> dict[str, list[dict[str, float]]]:
-    """The visible markings as in the annotation files: points in fractions of the picture."""
-    return {
-        name + (" " if name == _SPELLED_WITH_BLANK else ""): [
-            {"x": round(float(x), 6), "y": round(float(y), 6)}
-            for x, y in points_px / camera.image_size
-        ]
-        for name, points_px in visible_polylines(camera, Pitch("exact")).items()
-    }
+def markings_record(camera: Camera) -> dict[str, list[dict[str, float]]]:
+    """What an annotator would draw: the markings that a camera sees, in fractions of its image."""
+    return polylines_record(
+        {
+            marking: (points_px / camera.image_size).round(6)
+            for marking, points_px in visible_polylines(camera, Pitch("exact")).items()
+        }
+    )
 
 
 def camera_record(camera: Camera) -> dict[str, Any]:
-    """A single camera as in prediction files, for pictures of `CAMERA_FILE_SIZE`.
-
-    The principal point follows the convention of those files: integers are pixel centres.
-    """
-    resized = camera.resize(CAMERA_FILE_SIZE)
-    pan_deg, tilt_deg, roll_deg = resized.pan_tilt_roll().tolist()
-    return {
-        "pan_degrees": pan_deg,
-        "tilt_degrees": tilt_deg,
-        "roll_degrees": roll_deg,
-        "position_meters": resized.position_m.tolist(),
-        "x_focal_length": float(resized.K[0, 0]),
-        "y_focal_length": float(resized.K[1, 1]),
-        "principal_point": (resized.K[:2, 2] - 0.5).tolist(),
-        "radial_distortion": [0.0] * 6,
-        "tangential_distortion": [0.0] * 2,
-        "thin_prism_distortion": [0.0] * 4,
-        "rotation_matrix": resized.R.tolist(),
-    }
+    """A single camera as in prediction files, for pictures of `CAMERA_FILE_SIZE`."""
+    return camera.resize(CAMERA_FILE_SIZE).to_soccernet()
