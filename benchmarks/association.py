@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from tracking import missed_in_bursts  # beside this file
 
 from soccermaster.data.collate import collate_clips
 from soccermaster.data.synthetic import SyntheticSpatial
@@ -40,7 +41,7 @@ SCORES = ("idf1", "hota", "assa", "mota")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, help="of a model with the task 'association'")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=100)
     args = parser.parse_args()
@@ -110,15 +111,8 @@ def noisy_boxes(
     8 % of the boxes are missed in bursts of 3 to 25 frames, there are 0.3 false boxes per frame,
     and the rest jitter by 3 % of their height.
     """
-    keep = np.ones(len(truth), bool)
-    for track in np.unique(truth.track_ids):
-        rows = np.flatnonzero(truth.track_ids == track)
-        at = int(rng.geometric(1 / 160))
-        while at < len(rows):
-            length = int(rng.integers(3, 26))
-            keep[rows[at : at + length]] = False
-            at += length + int(rng.geometric(1 / 160))
-    seen, extra = truth.select(keep), int(0.3 * num_frames)
+    seen = truth.select(~missed_in_bursts(rng, truth.track_ids))
+    extra = int(0.3 * num_frames)
     height = (seen.boxes_xyxy_px[:, 3] - seen.boxes_xyxy_px[:, 1])[:, None]
     boxes = seen.boxes_xyxy_px + 0.03 * height * rng.normal(size=(len(seen), 4))
     size = np.median(seen.boxes_xyxy_px[:, 2:] - seen.boxes_xyxy_px[:, :2], axis=0)
