@@ -53,7 +53,7 @@ def test_targets_are_newborn_first_and_then_one_slot():
 
 
 def test_slots_are_handed_out_anew_while_training():
-    task = small(occlusion=0.0).train()
+    task = small(occlusion=0.0, false_boxes=0.0).train()
     athletes = walking()
     drawn = [task(features_of(), batch_of(athletes)).targets[0, 4:8].tolist() for _ in range(8)]
     assert len({tuple(row) for row in drawn}) > 4
@@ -67,6 +67,14 @@ def test_false_boxes_and_balls_teach_nothing():
     output = task(features_of(), batch_of(athletes))
     assert output.targets[0, 0] == -1
     assert int(output.tokens.valid.sum()) == len(athletes) - 1
+
+
+def test_false_boxes_are_newborn_once():
+    task = small(occlusion=0.0, switch=0.0, false_boxes=0.5).train()
+    output = task(features_of(), batch_of(walking()))
+    extra = int(output.tokens.valid.sum()) - 32
+    assert 0 < extra < 12
+    assert int((output.targets == task.decoder.newborn).sum()) == 4 + extra
 
 
 def test_the_future_does_not_leak():
@@ -126,7 +134,7 @@ def test_nobody_to_follow():
 
 
 def test_learning_lowers_the_loss():
-    task = small(switch=0.0, occlusion=0.0).train()
+    task = small(switch=0.0, occlusion=0.0, false_boxes=0.0).train()
     optimizer = torch.optim.Adam(task.parameters(), lr=3e-3)
     batch, losses = batch_of(walking()), []
     for _ in range(12):

@@ -59,6 +59,8 @@ class Association(Task):
         box_noise: in training, how far boxes are moved, in fractions of their height.
         occlusion: in training, the chance that a track is not seen for a while.
         switch: in training, the chance that the past of a clip confuses two tracks in one frame.
+        false_boxes: in training, how many boxes per frame are added that are nobody; each is
+            newborn, and remembered.
         min_score: least probability to continue an identity.
         memory: frames after which who was not seen is forgotten.
         term_weights: of the loss terms (`identity`).
@@ -81,6 +83,7 @@ class Association(Task):
         box_noise: float = 0.03,
         occlusion: float = 0.5,
         switch: float = 0.5,
+        false_boxes: float = 0.3,
         min_score: float = 0.2,
         memory: int = 30,
         term_weights: Mapping[str, float] | None = None,
@@ -89,6 +92,7 @@ class Association(Task):
     ) -> None:
         super().__init__(term_weights, lr, recipe)
         self.box_noise, self.occlusion, self.switch = box_noise, occlusion, switch
+        self.false_boxes = false_boxes
         self.min_score, self.memory = min_score, memory
         self.look = nn.Sequential(
             nn.Linear(_POINTS[0] * _POINTS[1] * embed_dim, object_dim),
@@ -211,7 +215,34 @@ class Association(Task):
             )
         people = batch.athletes
         real = batch.frame_mask.flatten()[people.frame]
-        return people.select(real & (people.roles != _BALL))
+        people = people.select(real & (people.roles != _BALL))
+        return self._with_false_boxes(people, batch) if self.training else people
+
+    def _with_false_boxes(self, people: Athletes, batch: Batch) -> Athletes:
+        """Some boxes more, of the size of others and anywhere, each with a track of its own."""
+        chosen = (
+            (
+                torch.rand(len(people)) * len(people)
+                < self.false_boxes * len(batch.images) * batch.num_frames
+            )
+            .nonzero()
+            .flatten()
+            .to(people.frame.device)
+        )
+        false = people.select(chosen)
+        height, width = batch.image_size
+        size = false.boxes_xyxy_px[:, 2:] - false.boxes_xyxy_px[:, :2]
+        room = (size.new_tensor([width, height]) - size).clamp(min=0)
+        corner = torch.rand_like(size) * room
+        first = int(people.track_ids.max()) + 1 if len(people) else 0
+        false = dataclasses.replace(
+            false,
+            boxes_xyxy_px=torch.cat([corner, corner + size], dim=1),
+            track_ids=first + torch.arange(len(false), device=people.frame.device),
+        )
+        both = {n: torch.cat([value, getattr(false, n)]) for n, value in vars(people).items()}
+        order = both["frame"].argsort(stable=True)
+        return Athletes(**both).select(order)
 
     def _box_noise(self, boxes: Float[Tensor, "n 4"], aspect: float) -> Float[Tensor, "n 4"]:
         height = (boxes[:, 3:] - boxes[:, 1:2]) * boxes.new_tensor([1 / aspect, 1] * 2)
