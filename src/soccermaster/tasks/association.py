@@ -8,6 +8,7 @@ clip (in-context identities), so nobody in particular is learnt by heart.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,6 +30,8 @@ from soccermaster.vocabulary import ROLES, UNKNOWN
 
 # Points of a box at which patches are read, columns and rows.
 _POINTS = (2, 4)
+# Log-probability of what is not possible.
+_NEVER = -1e4
 _BALL = ROLES.index("ball")
 
 
@@ -61,7 +64,8 @@ class Association(Task):
         switch: in training, the chance that the past of a clip confuses two tracks in one frame.
         false_boxes: in training, how many boxes per frame are added that are nobody; each is
             newborn, and remembered.
-        min_score: least probability to continue an identity.
+        newborn_weight: what the probability of "newborn" counts in comparison with that of an
+            identity, when identities are handed out; below 1, tracks are continued more readily.
         memory: frames after which who was not seen is forgotten.
         term_weights: of the loss terms (`identity`).
         lr: learning rate of the head.
@@ -84,7 +88,7 @@ class Association(Task):
         occlusion: float = 0.5,
         switch: float = 0.5,
         false_boxes: float = 0.3,
-        min_score: float = 0.2,
+        newborn_weight: float = 0.15,
         memory: int = 30,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
@@ -93,7 +97,7 @@ class Association(Task):
         super().__init__(term_weights, lr, recipe)
         self.box_noise, self.occlusion, self.switch = box_noise, occlusion, switch
         self.false_boxes = false_boxes
-        self.min_score, self.memory = min_score, memory
+        self.newborn_weight, self.memory = newborn_weight, memory
         self.look = nn.Sequential(
             nn.Linear(_POINTS[0] * _POINTS[1] * embed_dim, object_dim),
             nn.GELU(),
@@ -165,9 +169,9 @@ class Association(Task):
     def follow(self, tokens: ObjectTokens) -> Int[Tensor, " n"]:
         """Track ids of the objects of one clip, from the first frame to the last.
 
-        In every frame the slots in use are assigned one to one to the objects (greatest total
-        probability, each at least `min_score`); every other object is newborn and takes a free
-        slot, or that of whoever was not seen for longest. An object beyond the number of slots in
+        In every frame each object is given a slot in use, one to one, or is newborn: whatever has
+        the greatest joint probability. Who is newborn takes a free slot, or that of whoever was not
+        seen for longest. An object beyond the number of slots in
         one frame gets an id and is not remembered.
         """
         num_slots = self.decoder.num_slots
@@ -184,10 +188,13 @@ class Association(Task):
             past = _select(dataclasses.replace(tokens, slots=slots[None]), 0, recent)
             present = _select(tokens, 0, rows)
             if known:
-                probability = self.decoder(present, past)[0].float().softmax(-1)[:, known].cpu()
-                pairs = linear_sum_assignment(probability.numpy(), maximize=True)
-                for row, column in zip(*pairs, strict=True):
-                    if probability[row, column] >= self.min_score:
+                scores = self.decoder(present, past)[0].float().log_softmax(-1).cpu()
+                alone = torch.full((len(rows), len(rows)), _NEVER)
+                alone.fill_diagonal_(0.0)
+                alone += scores[:, num_slots:] + math.log(self.newborn_weight)
+                table = torch.cat([scores[:, known].clamp(min=_NEVER / 2), alone], dim=1)
+                for row, column in zip(*linear_sum_assignment(table, maximize=True), strict=True):
+                    if column < len(known):
                         slots[rows[row]] = known[column]
             for slot in slots[rows][slots[rows] < num_slots].tolist():
                 last_seen[slot] = now
