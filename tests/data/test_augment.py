@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 
 import cv2
 import numpy as np
@@ -12,10 +11,19 @@ from hypothesis import strategies as st
 from soccermaster.data.augment import Augmentation, AugmentClip, ResizeClip, flip_clip, warp_clip
 from soccermaster.data.photometric import Photometric, apply_photometric
 from soccermaster.geometry import Pitch, apply_homography, visible_keypoints, visible_segments
-from soccermaster.ops.heatmaps import draw_points, draw_segments
+from soccermaster.ops.heatmaps import Canvas
 from soccermaster.structures import Annotations, Athletes, Clip
 
 from .clips import SIZE, camera_of, exact_clip
+
+
+def draw(places_px, method):
+    """Every point or segment of some frames into a map of its own, with cells of 2 px."""
+    canvas, shape = Canvas(), places_px.shape[:2]
+    maps = canvas.clear((*shape, 45, 80), torch.device("cpu"))
+    places = torch.from_numpy(places_px / 2).float().flatten(0, 1)
+    method(canvas, places, torch.arange(len(places)), 1.5)
+    return maps.numpy()
 
 
 def scale_and_crop(scale, x, y):
@@ -432,9 +440,7 @@ def test_targets_drawn_after_the_augmentation_are_the_warped_targets(flip):
     clip = exact_clip(num_frames=2)
     drawn = Augmentation(scale_and_crop(1.0, 12.0, -8.0), SIZE, flip=flip)
     before, after = clip.annotations, drawn(clip).annotations
-    heatmap = functools.partial(draw_points, size=(45, 80), sigma=1.5)  # cells of 2 px
-    points = [torch.from_numpy(a.keypoints.points_px / 2) for a in (before, after)]
-    old, new = (heatmap(p).numpy() for p in points)
+    old, new = (draw(a.keypoints.points_px, Canvas.points) for a in (before, after))
     expected = np.zeros_like(old)
     expected[..., :-4, 6:] = old[..., 4:, :-6]
     if flip:
@@ -443,8 +449,7 @@ def test_targets_drawn_after_the_augmentation_are_the_warped_targets(flip):
     assert expected[inside].max() > 0.9
     np.testing.assert_allclose(new[inside], expected[inside], atol=1e-5)
 
-    ends = [torch.from_numpy(a.lines.segments_px / 2) for a in (before, after)]
-    old, new = (draw_segments(e, size=(45, 80), sigma=1.5).numpy() for e in ends)
+    old, new = (draw(a.lines.segments_px, Canvas.segments).max(1) for a in (before, after))
     expected = np.zeros_like(old)
     expected[..., :-4, 6:] = old[..., 4:, :-6]
     expected = expected[..., ::-1] if flip else expected

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from soccermaster.data.datasets import DatasetError
-from soccermaster.data.synthetic.calibration_files import camera_record, polylines_record
+from soccermaster.data.synthetic.calibration_files import camera_record, markings_record
 from soccermaster.downstream.calibration import evaluate_files, read_annotations
 from soccermaster.downstream.json_records import read_records
 from soccermaster.geometry import Camera, Pitch, visible_keypoints, visible_segments
@@ -27,7 +27,7 @@ def write(folder, records):
 
 @pytest.fixture
 def truth(tmp_path):
-    return write(tmp_path / "truth", {n: polylines_record(c) for n, c in CAMERAS.items()})
+    return write(tmp_path / "truth", {n: markings_record(c) for n, c in CAMERAS.items()})
 
 
 def camera_files(cameras):

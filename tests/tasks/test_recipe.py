@@ -111,7 +111,7 @@ def test_background_queries_learn_attributes_in_the_official_recipe_alone():
         taught = int((logits.grad.abs().sum(-1) > 0).sum())
         people = len(batch.athletes)
         assert taught == 40 if recipe == "official" else 0 < taught <= people < 40
-        assert task.number_rule == ("legible" if recipe == "official" else "players")
+        assert task.number_rule == ("official" if recipe == "official" else "paper")
 
 
 def test_equal_comments_are_negatives_in_the_official_recipe():

@@ -80,6 +80,7 @@ def test_a_run_leaves_what_it_promises(run: Path):
         "pitch_keypoints",
         "pitch_lines",
         "events",
+        "events_middle_frame",
         "alignment",
     }
 

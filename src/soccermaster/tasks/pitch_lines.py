@@ -20,6 +20,7 @@ from soccermaster.models.upsampler import PyramidHead, dense_head
 from soccermaster.ops.heatmaps import Canvas
 from soccermaster.ops.losses import heatmap_focal, heatmap_loss, heatmap_mse
 from soccermaster.ops.peaks import find_peaks
+from soccermaster.ops.segments import choose_ends
 from soccermaster.structures import Batch, Features, LinesPrediction
 from soccermaster.tasks.base import Recipe, Task
 from soccermaster.vocabulary import LINES
@@ -35,6 +36,8 @@ class LinesOutput:
 
 #: Of the drawn lines, in cells.
 MASK_SIGMA = 1.0
+#: Peaks among which the two ends of a line with a mask are chosen.
+CANDIDATES = 6
 
 
 class PitchLines(Task):
@@ -127,14 +130,32 @@ class PitchLines(Task):
 
     @torch.no_grad()
     def decode(self, output: LinesOutput, batch: Batch | None = None) -> list[LinesPrediction]:
-        """The two highest peaks of every line channel; the score is that of the weaker one."""
+        """The two highest peaks of every line channel; the score is that of the weaker one.
+
+        A head with masks looks at some more peaks and chooses two by `choose_ends`, whose worth is
+        then the score.
+        """
         heatmaps = rearrange(output.heatmaps[:, :, :-1], "B T L h w -> (B T) L h w")
         height, width = heatmaps.shape[-2:]
-        peaks, scores = find_peaks(heatmaps, num_peaks=2, min_distance=self.min_distance)
+        candidates = 2 if output.masks is None else CANDIDATES
+        peaks, scores = find_peaks(heatmaps, candidates, min_distance=self.min_distance)
         size = peaks.new_tensor([width, height])
+        if output.masks is None:
+            segments, worth = peaks / size, scores.amin(-1)
+        else:
+            rows, columns = output.masks.shape[-2:]
+            cells = peaks.new_tensor([columns, rows])
+            flat, worth = choose_ends(
+                (peaks / size * cells).flatten(0, 1),
+                scores.flatten(0, 1),
+                output.masks.flatten(0, 2),
+                MASK_SIGMA,
+            )
+            segments = rearrange(flat / cells, "(f L) ends xy -> f L ends xy", L=len(LINES))
+            worth = rearrange(worth, "(f L) -> f L", L=len(LINES))
         return [
-            LinesPrediction(segments_norm=ends / size, scores=score.amin(-1))
-            for ends, score in zip(peaks, scores, strict=True)
+            LinesPrediction(segments_norm=ends, scores=score)
+            for ends, score in zip(segments, worth, strict=True)
         ]
 
     def make_metrics(self) -> LinesMetrics:

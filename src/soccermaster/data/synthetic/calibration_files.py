@@ -76,12 +76,18 @@ def write_calibration(
 def write_picture(folder: Path, name: str, frame: np.ndarray, camera: Camera) -> None:
     """Writes one picture (H, W, 3) with its polylines and its camera."""
     write_image(folder / f"{name}.jpg", frame)
-    polylines_norm = {
-        marking: (points_px / camera.image_size).round(6)
-        for marking, points_px in visible_polylines(camera, Pitch("exact")).items()
-    }
-    write_json(folder / f"{name}.json", polylines_record(polylines_norm))
+    write_json(folder / f"{name}.json", markings_record(camera))
     write_json(folder / f"camera_{name}.json", camera_record(camera))
+
+
+def markings_record(camera: Camera) -> dict[str, list[dict[str, float]]]:
+    """What an annotator would draw: the markings that a camera sees, in fractions of its image."""
+    return polylines_record(
+        {
+            marking: (points_px / camera.image_size).round(6)
+            for marking, points_px in visible_polylines(camera, Pitch("exact")).items()
+        }
+    )
 
 
 def camera_record(camera: Camera) -> dict[str, Any]:
