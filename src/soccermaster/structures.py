@@ -221,7 +221,7 @@ class Features:
         return (self.frames * mask).sum(1) / mask.sum(1).clamp(min=1)
 
     def named_tensors(self) -> dict[str, Tensor]:
-        """What is there besides `frame_mask`, by name; the maps of the pyramid are "pyramid.0"..."""
+        """What is there besides `frame_mask`, by name; maps of the pyramid are "pyramid.0", ..."""
         single = {name: getattr(self, name) for name in ("patches", "frames", "clip")}
         maps = {f"pyramid.{i}": level for i, level in enumerate(self.pyramid or ())}
         return {k: v for k, v in (single | maps).items() if v is not None}

@@ -11,7 +11,6 @@ files, are encoded as JPEG.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import re

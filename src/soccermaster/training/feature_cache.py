@@ -100,7 +100,8 @@ class FeatureCache:
 
         Args:
             data: knows the dataset.
-            source, split: which one.
+            source: which one.
+            split: of it.
             described: what decides its clips: the configuration, in JSON values.
         """
         key = self._key(data, source, split, described)
@@ -336,7 +337,7 @@ def _clip_tensors(clip: Clip, features: Features) -> dict[str, Tensor]:
     arrays = {"times_s": clip.times_s, **to_arrays(clip.annotations)}
     if clip.frame_mask is not None:
         arrays["frame_mask"] = clip.frame_mask
-    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}
     for name, tensor in features.named_tensors().items():
         fits = bool(tensor.abs().max() < _LARGEST_HALF)
         tensors[f"features.{name}"] = tensor.half() if fits else tensor.clone()
