@@ -1,7 +1,7 @@
 """Vision-language alignment: a clip and its comment meet in one space.
 
 Mean frame vector against the text tower's vector, both L2-normalised; every pair of the batch is a
-yes/no question (SigLIP loss). Under data-parallel training the pairs are those of each process.
+yes/no question (SigLIP loss). Under data-parallel training the pairs are those of all processes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from soccermaster.metrics.retrieval import RetrievalMetrics
+from soccermaster.metrics.samples import hash64
 from soccermaster.models.text import TextEncoder
+from soccermaster.models.text_cache import TextCache
+from soccermaster.ops.distributed import gather_rows, num_processes, process_rank
 from soccermaster.ops.losses import pairwise_sigmoid_loss, pairwise_softmax_loss
 from soccermaster.structures import AlignmentPrediction, Batch, Features
 from soccermaster.tasks.base import Recipe, Task
@@ -52,7 +55,9 @@ class Alignment(Task):
         lr: learning rate of the head, text tower included.
         recipe: "corrected" takes equal comments as positives whatever their event. "official" takes
             them as negatives, as the release does, except for the `interchangeable` events: two
-            clips with the same comment then push each other away.
+            clips with the same comment then push each other away. The gradient of both is that of
+            all pairs of all processes; in the release the part of the vectors is too small by the
+            number of processes.
 
     Source: SoccerMaster (CVPR 2026); Zhai et al., SigLIP, ICCV 2023.
     """
@@ -83,6 +88,7 @@ class Alignment(Task):
             raise ValueError(f"expected a loss among {sorted(_LOSSES)}, got '{loss}'")
         self.loss_name = loss
         self.text = text
+        self.text_cache = TextCache()
         self.project = nn.Linear(embed_dim, embed_dim) if project else None
         self.interchangeable = frozenset(interchangeable)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(initial_scale)))
@@ -109,10 +115,15 @@ class Alignment(Task):
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "N D"]:
         """L2-normalised vectors of some texts.
 
+        Those of a frozen tower are computed once and kept on disk.
+
         Raises:
             ValueError: the model has no text tower.
         """
-        return F.normalize(self._tower().encode(texts).float(), dim=-1)
+        tower = self._tower()
+        frozen = not any(p.requires_grad for p in tower.parameters())
+        vectors = self.text_cache(tower, texts) if frozen else tower.encode(texts)
+        return F.normalize(vectors.float(), dim=-1)
 
     def lacks(self) -> str | None:
         """The text tower, when the model was built without one."""
@@ -134,22 +145,33 @@ class Alignment(Task):
         `siglip` is summed over the texts and averaged over the clips; `clip` averages the
         cross-entropies of clips and of texts.
         """
-        if output.logits is None:
+        rows = torch.tensor(output.text_of, dtype=torch.long, device=output.video.device)
+        keys = self._keys(output, batch)
+        if num_processes() > 1:
+            texts = output.video[:0] if output.text is None else output.text
+            pairs = gather_rows(torch.cat([output.video[rows], texts], dim=1))
+            keys = gather_rows(keys)
+            video, text = pairs.chunk(2, dim=1)
+            logits = video @ text.T * self.logit_scale.exp() + self.logit_bias
+        elif output.logits is None:
             return {self.loss_name: 0 * output.video.sum()}
-        rows = torch.tensor(output.text_of, device=output.video.device)
-        pairwise = _LOSSES[self.loss_name]
-        return {self.loss_name: pairwise(output.logits[rows], self._positives(output, batch))}
+        else:
+            logits = output.logits[rows]
+        return {self.loss_name: _LOSSES[self.loss_name](logits, keys[:, None] == keys[None])}
 
     def _positives(self, output: AlignmentOutput, batch: Batch) -> Bool[Tensor, "N N"]:
+        keys = self._keys(output, batch)
+        return keys[:, None] == keys[None]
+
+    def _keys(self, output: AlignmentOutput, batch: Batch) -> Int[Tensor, " N"]:
+        """A number per text; texts that fit each other's clips have the same."""
         keys = []
         for i in output.text_of:
             event = batch.events[i] if batch.events else None
             words = " ".join((batch.texts[i] or "").lower().split())
-            alone = f"clip: {i}" if self.recipe == "official" else f"text: {words}"
-            keys.append(event if event in self.interchangeable else alone)
-        index = {key: n for n, key in enumerate(dict.fromkeys(keys))}
-        ids = torch.tensor([index[key] for key in keys], device=output.video.device)
-        return ids[:, None] == ids[None]
+            alone = f"clip: {process_rank()} {i}" if self.recipe == "official" else f"text: {words}"
+            keys.append(hash64(event if event in self.interchangeable else alone))
+        return torch.tensor(keys, dtype=torch.long, device=output.video.device)
 
     @torch.no_grad()
     def decode(
