@@ -16,13 +16,19 @@ from soccermaster.model import SoccerModel
 from soccermaster.models.encoder import normalize_images
 from soccermaster.structures import Batch
 from tests.batches import full_batch
-from tests.configs import compose_train
+from tests.configs import compose_train, names
 
 #: Tasks of one model, and what is changed in the configuration.
 CASES = {
-    "synthetic": (
-        ["athletes", "pitch_keypoints", "pitch_lines", "events", "events_middle_frame", "alignment"]
-    ),
+    "synthetic": [
+        "athletes",
+        "pitch_keypoints",
+        "pitch_lines",
+        "events",
+        "events_middle_frame",
+        "alignment",
+        "association",
+    ],
     "paper": ["athletes", "pitch_keypoints", "pitch_lines", "events", "alignment"],
 }
 PAPER = [
@@ -48,7 +54,10 @@ def build(case: str) -> SoccerModel:
     with torch.no_grad():
         for parameter in model.parameters():  # no gate is closed, no branch is switched off
             parameter.add_(0.02 * torch.randn_like(parameter))
-    return model.double().train()  # so that what differs is not rounding
+    model.double().train()  # so that what differs is not rounding
+    if "association" in model.tasks:
+        model.tasks["association"].eval()  # it draws noise and slots while training
+    return model
 
 
 def clips(first: int, last: int) -> Batch:
@@ -127,6 +136,10 @@ def averaged(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[st
         torch.load(Path(folder) / f"gradients_{rank}.pt", weights_only=True)
         for rank in range(PROCESSES)
     ]
+
+
+def test_every_task_is_among_them():
+    assert set().union(*CASES.values()) == set(names("task"))
 
 
 @pytest.mark.parametrize("case", CASES)

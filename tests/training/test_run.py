@@ -141,7 +141,7 @@ def test_two_processes_end_a_step_with_equal_parameters(tmp_path: Path, root: Pa
         f"+callbacks.dump._target_={CALLBACKS}.DumpParameters",
         f"+callbacks.dump.folder={tmp_path}",
     ]
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'src'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
