@@ -33,7 +33,7 @@ def test_a_probe_learns_where_a_mark_is(kind: type):
     places = torch.stack([cells % 8 / 8, cells // 8 / 6], -1)
     probe = kind(16, 2)
     optimizer = torch.optim.Adam(probe.parameters(), lr=1e-2)
-    for _ in range(60):
+    for _ in range(200):
         loss = (probe(patches, grid) - places).square().mean()
         optimizer.zero_grad()
         loss.backward()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
-from soccermaster.metrics.position import PositionMetrics
 from soccermaster.structures import Batch, Features
 from soccermaster.tasks.ball_position import BallPosition, BallPrediction, ball_positions
 from soccermaster.vocabulary import ROLES
@@ -58,10 +55,6 @@ def test_scores_are_distances_in_metres():
     assert scores["mean_error_m"] == pytest.approx(1.01 * (5 + 8 + 50) / 4, abs=1e-4)
     assert scores["median_error_m"] == pytest.approx(1.01 * 6.5, abs=1e-4)
     assert (scores["within_5m"], scores["within_10m"]) == (0.25, 0.75)
-
-
-def test_no_frame_no_score():
-    assert all(math.isnan(value) for value in PositionMetrics().compute().values())
 
 
 def test_an_unknown_probe_is_refused():

@@ -75,6 +75,10 @@ class MultiTaskModule(LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def on_fit_start(self) -> None:
+        """Lightning's hook: it takes the modes as they are."""
+        self.train()
+
     def train(self, mode: bool = True) -> MultiTaskModule:
         """Training mode, except for frozen modules, which stay in evaluation mode."""
         super().train(mode)
