@@ -126,7 +126,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         )
     fitted = _fit(cfg, output, console)
     untrained = None
-    if cfg.compare_untrained:
+    if cfg.compare_untrained and fitted.data.having("valid"):
         console.print("Now the same on an encoder with random weights, to compare with")
         twin = _untrained_twin(cfg)
         fitted_twin = _fit(twin, Path(twin.paths.output), console, is_twin=True)
@@ -196,7 +196,7 @@ def _fit(cfg: DictConfig, output: Path, console: Console, is_twin: bool = False)
     if trainer.is_global_zero:
         finished.save(output / CHECKPOINT_NAME)
     if last.interrupted:
-        quoted = shlex.quote(f"paths.output={cfg.paths.output}")
+        quoted = shlex.quote(f"paths.output={output.parent if is_twin else output}")
         raise InterruptedError(
             f"stopped after {trainer.global_step} steps. {output / LAST_NAME} and "
             f"{output / CHECKPOINT_NAME} are written; continue with resume=auto {quoted}"
