@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from soccermaster.predict import FramePredictions
+from soccermaster.predict_files import frame_record
 from soccermaster.structures import Batch, Features
 from soccermaster.tasks.ball_position import BallPosition, BallPrediction, ball_positions
 from soccermaster.vocabulary import ROLES
@@ -64,7 +67,10 @@ def test_an_unknown_probe_is_refused():
 
 
 def test_predictions_are_written_in_metres():
-    assert BallPrediction(torch.tensor([1.234, -5.0])).to_json() == {"position_m": [1.23, -5.0]}
+    found = {"ball_position": BallPrediction(torch.tensor([1.234, -5.0]))}
+    frame = FramePredictions(0, 0.0, np.zeros((4, 6, 3), np.uint8), others=found)
+    record = frame_record(frame, 0.3, 0.3)
+    assert record["ball_position"] == {"position_m": [1.23, -5.0]}
 
 
 def features_of(batch: Batch) -> Features:
