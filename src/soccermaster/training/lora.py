@@ -1,8 +1,8 @@
 """Low-rank adapters in the encoder, through `peft` (extra `lora`).
 
 They are trained in place of the encoder's weights and merged into them at the end, so that a
-checkpoint needs neither this file nor `peft`. The adapters are not our own: `peft` is well kept, and
-its variants of them are a setting away.
+checkpoint needs neither this file nor `peft`, whose adapters are well kept and so not written again
+here.
 
 Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
 """
