@@ -413,7 +413,13 @@ def _quieten() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "faster_coco_eval"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # raised by lightning about its own code and defaults; nobody here can act on them
-    for message in ("LeafSpec", "across ranks is zero", "does not have many workers", "srun"):
+    for message in (
+        "LeafSpec",
+        "across ranks is zero",
+        "does not have many workers",
+        "srun",
+        "in eval mode at the start of training",  # frozen parts
+    ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
