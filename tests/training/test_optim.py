@@ -106,7 +106,7 @@ def test_every_component_is_clipped_by_itself():
 
 def test_names_that_fit_nothing_are_refused():
     rates = {"lr": 1e-3, "encoder_lr": 1e-3, "temporal_lr": 1e-3}
-    with pytest.raises(ValueError, match="encoder.*blok"):
+    with pytest.raises(ValueError, match=r"encoder.*blok"):
         AdamWCosine(**rates, lr_by_name={r"encoder\.blok.*": 1.0}).groups(small_model())
     # of a task that is not selected
     AdamWCosine(**rates, lr_by_name={r"tasks\.pitch_lines\..*": 1.0}).groups(small_model())
