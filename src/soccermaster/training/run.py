@@ -348,7 +348,7 @@ def _evaluate(
         scores = module.baselines.own_scores(scores)
     model = gathered(module.model)
     if trainer.is_global_zero:
-        console.print(metrics_table(scores, baselines))
+        Console(width=max(console.width, 110)).print(metrics_table(scores, baselines))
         output.mkdir(parents=True, exist_ok=True)
         write_metrics(_named("val", scores) | _all_named(baselines), output / METRICS_NAME)
         pictures = write_pictures(model, module.routes, data, split, output / PICTURES_NAME)
