@@ -49,6 +49,27 @@ class FramePredictions:
     lines: LinesPrediction | None = None
     others: dict[str, Any] = field(default_factory=dict)  # frame predictions of further tasks
 
+    def pitch_px(
+        self, threshold: float | None = None
+    ) -> tuple[dict[int, tuple[float, float]], dict[int, tuple[tuple[float, float], ...]]]:
+        """Keypoints and line ends by number, in pixels of the frame: the input of `calibrate`.
+
+        Args:
+            threshold: those above this score; above that of their heads if None.
+        """
+        size = np.array([self.image.shape[1], self.image.shape[0]])
+        points_px, lines_px = {}, {}
+        if self.keypoints is not None:
+            places_px = self.keypoints.points_norm.numpy() * size
+            for i in self.keypoints.present(threshold).nonzero().flatten().tolist():
+                points_px[i + 1] = tuple(places_px[i].tolist())
+        if self.lines is not None:
+            ends_px = self.lines.segments_norm.numpy() * size
+            for i in self.lines.present(threshold).nonzero().flatten().tolist():
+                first, second = ends_px[i].tolist()
+                lines_px[i + 1] = (tuple(first), tuple(second))
+        return points_px, lines_px
+
 
 @dataclass(frozen=True)
 class ClipPredictions:
@@ -110,11 +131,6 @@ class Predictor:
         self.frame_tasks = [name for name, read in reads.items() if "frames" not in read]
         self.clip_tasks = [name for name, read in reads.items() if "frames" in read]
         self._text_vectors: Tensor | None = None
-
-    @property
-    def pitch_threshold(self) -> float:
-        """Score above which the pitch heads call a keypoint or line present."""
-        return max((getattr(t, "threshold", 0.0) for t in self.model.tasks.values()), default=0.0)
 
     def image_size(self, task: str) -> tuple[int, int]:
         """(H, W) that a task was trained at; that of the encoder when it is not recorded."""

@@ -63,14 +63,12 @@ def write_predictions(
         input_path: what to look at.
         output: folder, made if necessary.
         athlete_threshold: least score of a person to be written and drawn.
-        pitch_threshold: likewise for keypoints and lines; None takes that of the heads.
+        pitch_threshold: likewise for keypoints and lines; those of their heads if None.
         fps: of a folder of pictures.
 
     Raises:
         VideoError: the input cannot be read.
     """
-    if pitch_threshold is None:
-        pitch_threshold = predictor.pitch_threshold
     source = open_source(input_path, fps)
     output = Path(output)
     (output / PICTURE_NAME).unlink(missing_ok=True)  # of an earlier prediction
@@ -118,7 +116,7 @@ def write_predictions(
 
 
 def frame_record(
-    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float
+    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float | None
 ) -> dict[str, Any]:
     """One frame as JSON values, in pixels of the original frame; frames count from 1."""
     height, width = frame.image.shape[:2]
@@ -145,12 +143,12 @@ def frame_record(
             )
     if frame.keypoints is not None:
         points = frame.keypoints
-        for i in (points.scores > pitch_threshold).nonzero().flatten().tolist():
+        for i in points.present(pitch_threshold).nonzero().flatten().tolist():
             xy = _pixels(points.points_norm[i], width, height)
             record["keypoints"][str(i + 1)] = [*xy, _score(points.scores[i])]
     if frame.lines is not None:
         ends = frame.lines
-        for i in (ends.scores > pitch_threshold).nonzero().flatten().tolist():
+        for i in ends.present(pitch_threshold).nonzero().flatten().tolist():
             first, second = (_pixels(end, width, height) for end in ends.segments_norm[i])
             record["lines"][LINES[i]] = [first, second, _score(ends.scores[i])]
     return record
@@ -172,22 +170,6 @@ def clip_record(clip: ClipPredictions) -> dict[str, Any]:
     return record
 
 
-def pitch_px(frame: FramePredictions, threshold: float) -> tuple[dict[int, Any], dict[int, Any]]:
-    """Keypoints and line ends above a score, by number and in pixels: the input of `calibrate`."""
-    height, width = frame.image.shape[:2]
-    size = np.array([width, height])
-    points_px: dict[int, Any] = {}
-    lines_px: dict[int, Any] = {}
-    if frame.keypoints is not None:
-        for i in (frame.keypoints.scores > threshold).nonzero().flatten().tolist():
-            points_px[i + 1] = tuple(frame.keypoints.points_norm[i].numpy() * size)
-    if frame.lines is not None:
-        for i in (frame.lines.scores > threshold).nonzero().flatten().tolist():
-            first, second = frame.lines.segments_norm[i].numpy() * size
-            lines_px[i + 1] = (tuple(first), tuple(second))
-    return points_px, lines_px
-
-
 def _clip_by_clip(
     predictor: Predictor, source: Any
 ) -> Iterator[tuple[FramePredictions | None, ClipPredictions]]:
@@ -203,7 +185,7 @@ def _draw(
     frame: FramePredictions,
     clip: ClipPredictions,
     athlete_threshold: float,
-    pitch_threshold: float,
+    pitch_threshold: float | None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     return draw_overlay(
         frame.image,
@@ -229,11 +211,11 @@ class _Registered:
 
 
 def _register(
-    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float
+    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float | None
 ) -> _Registered | None:
     height, width = frame.image.shape[:2]
     size = np.array([width, height])
-    points_px, lines_px = pitch_px(frame, pitch_threshold)
+    points_px, lines_px = frame.pitch_px(pitch_threshold)
     found = calibrate(points_px, lines_px, (width, height))
     if found.camera is None:
         return None
