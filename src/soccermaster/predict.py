@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from soccermaster.data.frame_source import FrameSource
@@ -69,6 +69,22 @@ class FramePredictions:
                 first, second = ends_px[i].tolist()
                 lines_px[i + 1] = (tuple(first), tuple(second))
         return points_px, lines_px
+
+    def feet_px(
+        self, threshold: float
+    ) -> tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+        """Where people with a score above `threshold` stand, with their roles and numbers."""
+        if self.athletes is None:
+            return np.zeros((0, 2)), np.zeros(0, int), np.zeros(0, int)
+        people = self.athletes.scores > threshold
+        boxes = self.athletes.boxes_xyxy_norm[people].double().numpy()
+        feet = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, 3]], axis=1)
+        size = [self.image.shape[1], self.image.shape[0]]
+        return (
+            feet * size,
+            self.athletes.roles[people].numpy(),
+            self.athletes.numbers[people].numpy(),
+        )
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from rich.progress import track
 
 from soccermaster.data.frame_source import open_source
+from soccermaster.data.images import write_png
 from soccermaster.data.video import VideoWriter
 from soccermaster.geometry.calibration import calibrate
 from soccermaster.predict import ClipPredictions, FramePredictions, Predictor
@@ -95,7 +95,7 @@ def write_predictions(
                 video.write(drawn)
                 counts["frames"] += 1
                 if counts["frames"] == 1 and len(source) == 1:
-                    _write_png(output / PICTURE_NAME, drawn)
+                    write_png(output / PICTURE_NAME, drawn)
                 registered = _register(item, athlete_threshold, pitch_threshold)
                 if registered is not None:
                     counts["registered"] += 1
@@ -104,7 +104,7 @@ def write_predictions(
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    _write_png(output / BIRDS_EYE_NAME, _birds_eye(best))
+    write_png(output / BIRDS_EYE_NAME, _birds_eye(best))
     return PredictionFiles(
         target,
         output / VIDEO_NAME,
@@ -214,21 +214,12 @@ def _register(
     frame: FramePredictions, athlete_threshold: float, pitch_threshold: float | None
 ) -> _Registered | None:
     height, width = frame.image.shape[:2]
-    size = np.array([width, height])
     points_px, lines_px = frame.pitch_px(pitch_threshold)
     found = calibrate(points_px, lines_px, (width, height))
     if found.camera is None:
         return None
-    feet_m, roles, numbers = np.zeros((0, 2)), np.zeros(0, int), np.zeros(0, int)
-    if frame.athletes is not None:
-        people = frame.athletes.scores > athlete_threshold
-        boxes = frame.athletes.boxes_xyxy_norm[people].numpy()
-        feet_px = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, 3]], axis=1) * size
-        feet_m = found.camera.unproject_to_ground(feet_px)
-        grounded = np.isfinite(feet_m).all(axis=1)  # the others stand above the horizon
-        feet_m = feet_m[grounded]
-        roles = frame.athletes.roles[people].numpy()[grounded]
-        numbers = frame.athletes.numbers[people].numpy()[grounded]
+    feet_px, roles, numbers = frame.feet_px(athlete_threshold)
+    feet_m = found.camera.unproject_to_ground(feet_px)  # NaN above the horizon
     view_m = field_of_view_m(found.camera.image_from_pitch, (width, height))
     return _Registered(len(found.inliers), view_m, feet_m, roles, numbers)
 
@@ -242,15 +233,6 @@ def _birds_eye(best: _Registered | None) -> UInt8[np.ndarray, "h w 3"]:
         )
     pitch = draw_field_of_view(pitch, best.view_m)
     return draw_positions(pitch, best.feet_m, roles=best.roles, numbers=best.numbers)
-
-
-def _write_png(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
-    done, encoded = cv2.imencode(".png", image[..., ::-1])
-    if not done:
-        raise OSError(f"cannot encode {path}")
-    partial = path.with_name(f".{path.name}.writing")
-    partial.write_bytes(encoded.tobytes())
-    partial.replace(path)
 
 
 def _pixels(norm: Any, width: int, height: int) -> list[float]:

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from soccermaster import vocabulary
+from soccermaster.geometry import Camera, Pitch
 from soccermaster.structures import (
     AthletesPrediction,
     EventPrediction,
@@ -38,6 +39,7 @@ Frame = UInt8[np.ndarray, "H W 3"]
 #: By the first word of the line's name.
 _LINE_COLOURS: dict[str, Colour] = {
     "Big": (255, 120, 200),
+    "Circle": (110, 230, 255),
     "Goal": (255, 165, 60),
     "Middle": (110, 230, 255),
     "Side": (110, 230, 255),
@@ -152,6 +154,23 @@ def draw_lines(
         middle_px = tuple(segments_px[index].mean(0))
         name = vocabulary.LINES[index]
         write_text(image, name, middle_px, text_px, _line_colour(index), anchor=(0.5, 0.5))
+    return image
+
+
+def draw_pitch_markings(frame: Frame, camera: Camera, pitch: Pitch | None = None) -> Frame:
+    """The lines and circles of the template where a camera sees them.
+
+    Args:
+        frame: taken by the camera, at any resolution.
+        camera: a single one.
+        pitch: the template; the standard one if None.
+    """
+    image = canvas(frame)
+    thickness = stroke(image, 1 / 300)
+    camera = camera.resize((image.shape[1], image.shape[0]))
+    for name, points_m in (pitch or Pitch()).polylines_m().items():
+        points_px, _ = camera.project(points_m)  # NaN behind the camera
+        paint_line(image, points_px, _LINE_COLOURS[name.split()[0]], thickness)
     return image
 
 
