@@ -197,11 +197,7 @@ class Camera:
 
     @property
     def horizon_px(self) -> Float[np.ndarray, "*b 3"]:
-        """The horizon of the pinhole as a line (a, b, c).
-
-        a x + b y + c is the signed distance in pixels, positive where the ground is seen. For a
-        view straight down the horizon is infinitely far: (0, 0, inf).
-        """
+        """The horizon of the pinhole as a line (a, b, c), see `ground_horizon`."""
         return ground_horizon(self.K, self.R)
 
     def camera_from_world(

@@ -30,9 +30,10 @@ def ground_homography(
 def ground_horizon(
     K: Float[np.ndarray, "*b 3 3"], R: Float[np.ndarray, "*b 3 3"]
 ) -> Float[np.ndarray, "*b 3"]:
-    """The horizon (a, b, c) with a x + b y + c = signed distance (px), positive toward the ground.
+    """The horizon as a line (a, b, c).
 
-    (0, 0, inf) for a view straight down, whose horizon is infinitely far.
+    a x + b y + c is the signed distance in pixels, positive where the ground is seen. For a view
+    straight down the horizon is infinitely far: (0, 0, inf).
     """
     line = np.linalg.solve(np.swapaxes(K, -1, -2), R[..., 2:])[..., 0]
     length = np.hypot(line[..., 0], line[..., 1])[..., None]
