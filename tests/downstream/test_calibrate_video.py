@@ -113,7 +113,8 @@ def test_a_clip_becomes_cameras_that_the_evaluation_reads(clip, tmp_path):
 def test_the_overlay_lies_on_the_markings(clip, tmp_path):
     source = written_video(tmp_path / "clip.mp4", clip.frames[:1])
     files = write_cameras(source, [predictions(0, clip.frames[0], camera_of(clip, 0))], tmp_path)
-    (drawn,) = open_source(files.overlay).read([0])
+    assert files.overlay.name == "overlay.png"
+    (drawn,) = open_source(tmp_path / "overlay.mp4").read([0])
     (before,) = source.read([0])
     points_px = visible_segments(camera_of(clip, 0), Pitch()).mean(axis=1)
     inside = ((points_px > 8) & (points_px < np.array(SIZE) - 30)).all(axis=1)
@@ -193,7 +194,16 @@ def test_one_picture_has_a_picture_as_overlay(clip, tmp_path):
         tmp_path / "out",
     )
     assert (files.folder / "camera_frame.json").is_file()
-    assert (files.folder / "overlay.png").is_file()
+    assert files.overlay == tmp_path / "out" / "overlay.png"
+    assert files.overlay.is_file()
+
+
+def test_a_model_without_pitch_heads_is_refused(clip, tmp_path):
+    write_png(tmp_path / "frame.png", clip.frames[0])
+    nothing = FramePredictions(0, 0.0, clip.frames[0])
+    with pytest.raises(ValueError, match="pitch_keypoints"):
+        write_cameras(open_source(tmp_path / "frame.png"), [nothing], tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_cameras_of_an_earlier_call_are_replaced_and_others_are_kept(clip, tmp_path):

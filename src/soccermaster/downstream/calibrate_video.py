@@ -51,7 +51,7 @@ class CalibrationFiles:
         folder: with `camera_NNNNN.json` for the frames that have a camera.
         index: JSON lines, one per frame: frame, time_s, camera (file name or null), valid,
             observed, reason, confidence, expected_error_px, shot.
-        overlay: video of the frames with the projected template.
+        overlay: video of the frames with the projected template; a picture for a picture.
         pitch_map: video of what the camera sees of the pitch.
         best_map: the map of the frame with the highest confidence.
         num_frames: in all.
@@ -88,18 +88,21 @@ def calibrate_video(
         fps: of a folder of pictures.
 
     Raises:
-        ValueError: the model has no pitch heads.
         VideoError: the input cannot be read.
         FileExistsError: see `write_cameras`.
+        ValueError: see `write_cameras`.
     """
     source = open_source(input, fps)
-    files = write_cameras(
-        source, _with_pitch(predictor.frames(source)), output, pitch_threshold, athlete_threshold
+    found = predictor.frames(source)
+    files = write_cameras(source, found, output, pitch_threshold, athlete_threshold)
+    console = Console(soft_wrap=True, highlight=False)
+    missing = files.num_frames - files.num_cameras
+    console.print(
+        f"{files.num_cameras} cameras for {files.num_frames} frames ({files.num_shots} shots): "
+        f"{files.folder}/camera_*.json, {files.overlay}, {files.pitch_map}, {files.best_map}"
     )
-    Console(soft_wrap=True, highlight=False).print(
-        f"{files.num_cameras} cameras for {files.num_frames} frames of {files.num_shots} shots: "
-        f"{files.index}, {files.overlay}, {files.pitch_map}, {files.best_map}"
-    )
+    if missing:
+        console.print(f"{missing} frames have no camera: {files.index} says why.")
     return files
 
 
@@ -127,7 +130,8 @@ def write_cameras(
 
     Raises:
         FileExistsError: the folder has camera files that no earlier call wrote.
-        ValueError: fewer or more predictions than frames.
+        ValueError: fewer or more predictions than frames, or from a model without heads for the
+            pitch; two pictures of one name.
     """
     output = Path(output)
     earlier = _earlier_cameras(output)
@@ -171,7 +175,7 @@ def write_cameras(
     return CalibrationFiles(
         output,
         output / INDEX_NAME,
-        output / OVERLAY_NAME,
+        output / (OVERLAY_PICTURE_NAME if num_frames == 1 else OVERLAY_NAME),
         output / MAP_VIDEO_NAME,
         output / MAP_NAME,
         num_frames,
@@ -193,16 +197,6 @@ class _Seen:
     feet_px: Float[np.ndarray, "n 2"]
     roles: Int[np.ndarray, " n"]
     numbers: Int[np.ndarray, " n"]
-
-
-def _with_pitch(frames: Iterable[FramePredictions]) -> Iterator[FramePredictions]:
-    for frame in frames:
-        if frame.keypoints is None and frame.lines is None:
-            raise ValueError(
-                "expected a model that finds keypoints or lines of the pitch, got one without such "
-                "heads. Train it with task=[pitch_keypoints,pitch_lines]."
-            )
-        yield frame
 
 
 def _calibrated(
@@ -236,6 +230,11 @@ def _calibrate_window(window: list[_Seen]) -> Iterator[tuple[_Seen, Calibration,
 def _seen(
     frame: FramePredictions, shot: int, pitch_threshold: float | None, athlete_threshold: float
 ) -> _Seen:
+    if frame.keypoints is None and frame.lines is None:
+        raise ValueError(
+            "expected a model that finds keypoints or lines of the pitch, got one without such "
+            "heads. Train it with task=[pitch_keypoints,pitch_lines]."
+        )
     height, width = frame.image.shape[:2]
     points_px, lines_px = frame.pitch_px(pitch_threshold)
     people = frame.feet_px(athlete_threshold)
