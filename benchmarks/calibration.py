@@ -3,7 +3,7 @@
 Synthetic cameras, see `broadcast_cases`: the error is the mean distance, in pixels, between where
 the true and the found camera see the visible ground; a refusal counts as infinite. "from the truth"
 is a maximum-likelihood fit by scipy that starts at the true camera, without a prior, and with a
-soft loss where points are wrong. The solver was tuned on such cameras, of other seeds.
+soft loss where points are wrong. The solver was tuned on such cameras; `--seed` gives fresh ones.
 
 The whole chain, with `--checkpoint`: rendered frames to heads to heatmaps to solver. A name for the
 training budget may precede the folder: `--checkpoint "620 steps=outputs/first"`.
