@@ -95,7 +95,7 @@ def calibrate_clip(
     line_scores: Sequence[Mapping[int, float] | None] | None = None,
     template: str = "table",
 ) -> ClipCalibration:
-    """The cameras of consecutive frames of one shot.
+    """The cameras of consecutive frames of one shot; a single frame is as in `calibrate`.
 
     Args:
         points_px: per frame as in `calibrate`; empty for a frame without detections.
@@ -120,6 +120,8 @@ def calibrate_clip(
     none = np.zeros(len(frames), dtype=bool)
     if not solved.any():
         return ClipCalibration(alone, none, none, None, alone)
+    if len(frames) == 1:  # nothing to share
+        return ClipCalibration(alone, solved, solved, alone[0].camera.position_m, alone)
     position_m = _middle_position([result for result in alone if result.camera is not None])
     angles = _first_angles(alone, position_m, image_size)
     return _fit_together(frames, alone, position_m, angles)
