@@ -161,12 +161,13 @@ def clip_table(seed: int, num_clips: int = 4, num_frames: int = 100) -> Table:
 
 def chain_table(checkpoints: list[str], num: int) -> Table:
     """Heads, heatmaps and solver on frames of the frozen synthetic benchmark."""
-    table = _scores_table(f"The whole chain: {num} frames of the synthetic benchmark, one by one")
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         config = compose("train", overrides=["dataset=synthetic_benchmark", "encoder=tiny"])
-    clips = instantiate(config.datasets.synthetic_spatial.dataset)("valid")
+    clips = instantiate(config.datasets.synthetic_spatial.dataset, _convert_="all")("valid")
+    num = min(num, len(clips))
+    table = _scores_table(f"The whole chain: {num} frames of the synthetic benchmark, one by one")
     frames, cameras, annotations = {}, {}, {}
-    for index in range(min(num, len(clips))):
+    for index in range(num):
         clip, name = clips[index], str(index)
         image, seen = clip.frames[0], clip.annotations.cameras
         frames[name] = image
