@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
 import soccermaster as sm
 from soccermaster.data.synthetic.writers import write_match_clips
@@ -42,16 +42,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", names("experiment"))
-def test_every_experiment_trains_two_steps(name: str, tmp_path: Path):
-    scores = train(compose_train(*smoke(tmp_path, f"experiment={name}")))
+def test_every_experiment_trains_two_steps(name: str, run: Path, tmp_path: Path):
+    cfg = compose_train(*smoke(tmp_path, f"experiment={name}"))
+    if OmegaConf.is_missing(cfg, "init_from"):
+        cfg.init_from = str(run)
+    scores = train(cfg)
     assert any(key.startswith("val/") for key in scores)
     assert (tmp_path / "checkpoint" / "config.json").is_file()
 
 
 @pytest.mark.parametrize("name", [n for n in names("encoder") if n != "tiny"])
 def test_large_sizes_build(name: str):
-    from omegaconf import OmegaConf
-
     from soccermaster.model import SoccerModel
 
     plain = OmegaConf.to_container(compose_train(f"encoder={name}"), resolve=True)
