@@ -5,7 +5,9 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig, ListConfig
 
-from soccermaster.cli import entry_point, start
+from soccermaster.cli import entry_point, register_resolvers, start
+
+register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="predict")
@@ -32,7 +34,7 @@ def main(cfg: DictConfig) -> None:
         top_texts=cfg.top_texts,
         device=cfg.device,
     )
-    if cfg.downstream is not None:
+    if cfg.get("downstream") is not None:
         call(cfg.downstream.predict, predictor=predictor)
         return
     files = write_predictions(

@@ -119,7 +119,9 @@ def caption_scores(candidates: Sequence[str], references: Sequence[str]) -> dict
         "bleu_1": float(together[0]),
         "bleu_4": float(together[3]),
         "meteor": float(np.mean([stems(r, c, wordnet=_NoSynonyms()) for c, r in pairs])),
-        "rouge_l": float(np.mean([rouge.calc_score([" ".join(c)], [" ".join(r)]) for c, r in pairs])),
+        "rouge_l": float(
+            np.mean([rouge.calc_score([" ".join(c)], [" ".join(r)]) for c, r in pairs])
+        ),
         "cider": cider(candidates, references),
     }
 

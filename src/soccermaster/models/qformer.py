@@ -68,8 +68,8 @@ class QFormer(nn.Module):
         if self.clip_embedding is not None:
             if clip is None:
                 raise ValueError(
-                    "expected the clip vector of the encoder, which pools no time itself. Build the "
-                    "encoder with clip_segments=..., or the Q-Former with clip_token=False."
+                    "expected the clip vector of the encoder, which pools no time itself. Build "
+                    "the encoder with clip_segments=..., or the Q-Former with clip_token=False."
                 )
             whole = (self.norm_in(clip) + self.clip_embedding).unsqueeze(1)
             tokens = torch.cat([tokens, whole], dim=1)
@@ -105,10 +105,15 @@ class QueryLayer(nn.Module):
         """Update the queries; tokens with a False `mask` are not looked at."""
         queries = queries + self.attention(self.norm_self(queries))
         q = rearrange(
-            self.query(self.norm_cross(queries)), "B Q (heads c) -> B heads Q c", heads=self.num_heads
+            self.query(self.norm_cross(queries)),
+            "B Q (heads c) -> B heads Q c",
+            heads=self.num_heads,
         )
         k, v = rearrange(
-            self.key_value(tokens), "B T (two heads c) -> two B heads T c", two=2, heads=self.num_heads
+            self.key_value(tokens),
+            "B T (two heads c) -> two B heads T c",
+            two=2,
+            heads=self.num_heads,
         )
         read = attend(q, k, v, None if mask is None else mask[:, None, None, :])
         queries = queries + self.out(rearrange(read, "B heads Q c -> B Q (heads c)"))

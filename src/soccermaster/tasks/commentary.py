@@ -1,7 +1,7 @@
 """Commentary: a clip is told in a sentence.
 
-Frame vectors and their place in time -> Q-Former -> a prefix of vectors for a causal language model,
-which continues it with an anonymised comment.
+Frame vectors and their place in time -> Q-Former -> a prefix of vectors for a causal language
+model, which continues it with an anonymised comment.
 """
 
 from __future__ import annotations
