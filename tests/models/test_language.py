@@ -90,7 +90,7 @@ def test_a_frozen_model_trains_the_new_words_alone(gpt2: Path):
     language = LanguageModel(gpt2, "frozen")
     assert len(trained(language)) == 2
     assert set(language.state_dict()) == trained(language)
-    ids, real = language.tokenize(["[PLAYER] scores"], 16)
+    ids, _ = language.tokenize(["[PLAYER] scores"], 16)
     language(torch.randn(1, 3, 16), ids).sum().backward()
     rows = [p for p in language.parameters() if p.requires_grad]
     assert all(p.shape == (4, 16) and p.grad.abs().sum() > 0 for p in rows)

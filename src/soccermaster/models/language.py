@@ -1,9 +1,11 @@
 """Causal language models that continue a prefix of vectors: any of transformers, or a small one.
 
-language = LanguageModel(source="meta-llama/Meta-Llama-3-8B-Instruct", adapt="lora")
-ids, real = language.tokenize(["[PLAYER] scores"], length=64)
-logits = language(prefix, ids)  # prefix (B, Q, C)
-texts = language.generate(prefix)
+    language = LanguageModel(source="meta-llama/Meta-Llama-3-8B-Instruct", adapt="lora")
+    ids, real = language.tokenize(["[PLAYER] scores"], length=64)
+    logits = language(prefix, ids)  # prefix (B, Q, C)
+    texts = language.generate(prefix)
+
+Language models of any width: whoever makes the prefix asks for `dim`.
 """
 
 from __future__ import annotations
