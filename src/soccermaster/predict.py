@@ -30,6 +30,7 @@ from soccermaster.structures import (
     AlignmentPrediction,
     AthletesPrediction,
     Batch,
+    CommentaryPrediction,
     EventPrediction,
     KeypointsPrediction,
     LinesPrediction,
@@ -95,6 +96,7 @@ class ClipPredictions:
     last: int  # inclusive
     event: EventPrediction | None = None
     retrieval: tuple[tuple[str, float], ...] = ()  # texts with cosine similarity, best first
+    commentary: CommentaryPrediction | None = None
     others: dict[str, Any] = field(default_factory=dict)  # clip predictions of further tasks
 
 
@@ -194,7 +196,7 @@ class Predictor:
         wanted = np.arange(first + step / 2, stop, step).astype(int)
         if len(wanted) == 0:
             wanted = np.array([(first + stop - 1) // 2])
-        event, retrieval, others = None, (), {}
+        event, retrieval, commentary, others = None, (), None, {}
         for size, tasks in self._by_size(self.clip_tasks).items():
             frames = source.read(wanted.tolist(), size)
             for name, (prediction,) in self._run(frames[None], tasks).items():
@@ -202,9 +204,11 @@ class Predictor:
                     event = prediction
                 elif isinstance(prediction, AlignmentPrediction):
                     retrieval = self._retrieve(name, prediction.video)
+                elif isinstance(prediction, CommentaryPrediction):
+                    commentary = prediction
                 else:
                     others[name] = prediction
-        return ClipPredictions(first, stop - 1, event, retrieval, others)
+        return ClipPredictions(first, stop - 1, event, retrieval, commentary, others)
 
     def _retrieve(self, task: str, video: Tensor) -> tuple[tuple[str, float], ...]:
         alignment = self.model.tasks[task]

@@ -167,6 +167,8 @@ def clip_record(clip: ClipPredictions) -> dict[str, Any]:
         }
     )
     record["retrieval"] = [{"text": t, "score": round(s, 4)} for t, s in clip.retrieval]
+    if clip.commentary is not None:
+        record["commentary"] = clip.commentary.text
     return record | _further(clip.others)
 
 
@@ -198,10 +200,17 @@ def _draw(
         frame.keypoints,
         frame.lines,
         clip.event,
-        [f'"{text}"' for text, _ in clip.retrieval[:1]],
+        _sentences(clip),
         athlete_threshold,
         pitch_threshold,
     )
+
+
+def _sentences(clip: ClipPredictions) -> list[str]:
+    """What to write under a clip: the comment on it, or else the best of the texts."""
+    if clip.commentary is not None:
+        return [clip.commentary.text]
+    return [f'"{text}"' for text, _ in clip.retrieval[:1]]
 
 
 @dataclass(frozen=True)

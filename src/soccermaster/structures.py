@@ -303,6 +303,13 @@ class AlignmentPrediction:
 
 
 @dataclass(frozen=True)
+class CommentaryPrediction:
+    """A sentence about one clip, anonymised: [PLAYER], [TEAM], ..."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class IdentityPrediction:
     """Given boxes of one frame, with the track that each belongs to."""
 
@@ -316,6 +323,7 @@ Prediction = (
     | LinesPrediction
     | EventPrediction
     | AlignmentPrediction
+    | CommentaryPrediction
     | IdentityPrediction
 )
 
