@@ -25,6 +25,7 @@ ALLOWED = {
     "model": ROW_1 | {"models", "model_card", "tasks.base"},
     "shipping": {"models", "model", "model_card"},
     "export": {"models", "model"},
+    "demo": {"data", "downstream", "predict", "viz"},
     "official": ROW_1 | {"models", "model", "official_heads"},
     "official_heads": ROW_0 | {"models"},
     "predict": ROW_1 | {"models", "tasks.base", "model", "data", "metrics", "viz"},
