@@ -1,6 +1,6 @@
 """How a model, trained on whatever, places the pitch in real broadcast frames.
 
-    python benchmarks/real_frames.py --checkpoint soccermaster-tiny --samples ../shared/samples/frames
+    python benchmarks/real_frames.py --samples ../shared/samples/frames
 
 `wc14_train_016.jpg` has a known homography: IoU part of the camera that the solver finds from the
 model's own heatmaps. `leicester_liverpool/` has 51 consecutive frames without annotation: how many
@@ -32,6 +32,8 @@ from soccermaster.viz.draw import draw_banner, draw_overlay, draw_pitch_markings
 KNOWN = "wc14_train_016"
 CLIP = "leicester_liverpool"
 LARGEST_SHIFT_M = 1.0
+#: The consecutive frames are a 16:9 broadcast squeezed into squares: a camera has square pixels.
+ASPECT = 16 / 9
 #: Pixels in which the ground of adjacent frames is compared: columns and rows of a grid.
 GRID = (9, 9)
 #: Ground that far beyond the pitch still counts.
@@ -85,9 +87,14 @@ def consecutive(
 ) -> dict[str, Any]:
     """Consecutive frames, solved together and each by itself."""
     source = open_source(samples / CLIP)
-    frames = list(predictor.frames(source))
+    size = (round(source.info.height * ASPECT), source.info.height)
+    pictures = list(source.iter(size[::-1]))
+    frames = [
+        f
+        for start in range(0, len(pictures), predictor.window)
+        for f in predictor.predict_frames(pictures[start : start + predictor.window])
+    ]
     seen = [frame.pitch_px(threshold) for frame in frames]
-    size = (source.info.width, source.info.height)
     clip = calibrate_clip([points for points, _ in seen], [lines for _, lines in seen], size)
     report: dict[str, Any] = {"num_frames": len(frames)}
     for name, results in (("clip", list(clip)), ("alone", list(clip.independent))):

@@ -295,8 +295,7 @@ def _earlier_cameras(output: Path) -> list[Path]:
     mine: list[Path] = []
     if (output / INDEX_NAME).is_file():
         lines = (output / INDEX_NAME).read_text(encoding="utf-8").splitlines()
-        mine = [
-            output / name for name in (json.loads(line).get("camera") for line in lines) if name
-        ]
+        names = (json.loads(line).get("camera") for line in lines)
+        mine = [output / name for name in names if name]
     refuse_existing(set(output.glob("camera_*.json")).difference(mine), overwrite=False)
     return mine

@@ -1,4 +1,4 @@
-"""A stretch of a video as a person wants to see it: people and pitch in the picture, and from above.
+"""A stretch of a video to look at: people and pitch in the picture, and from above.
 
 Some frames per second are looked at; the camera of each shot is found from all of its frames.
 """
