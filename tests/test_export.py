@@ -22,7 +22,9 @@ OWN = {
 
 
 @pytest.fixture(
-    scope="module", params=[ENCODER, OWN], ids=["as in the paper", "as soccermaster-tiny"]
+    scope="module",
+    params=[pytest.param(ENCODER, marks=pytest.mark.slow), OWN],
+    ids=["paper", "tiny"],
 )
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = SoccerModel.from_config({"encoder": request.param, "tasks": {}})
