@@ -204,7 +204,8 @@ class Predictor:
     ) -> Iterator[tuple[ClipPredictions, UInt8[np.ndarray, "H W 3"]]]:
         """Predictions of overlapping clips, with the picture in the middle of each.
 
-        The source is decoded once; a video shorter than a clip is one clip.
+        The source is decoded once. The last clip ends with the video; a video shorter than a clip
+        is one clip.
 
         Args:
             source: of the frames.
@@ -219,7 +220,8 @@ class Predictor:
         window: collections.deque[np.ndarray] = collections.deque(maxlen=length)
         for count, frame in enumerate(source.stream(wanted.tolist()), start=1):
             window.append(frame)
-            if count >= length and (count - length) % stride == 0:
+            due = (count - length) % stride == 0 or count == len(wanted)
+            if count >= length and due:
                 first = round((count - length) * step)
                 stop = min(round(count * step), total)
                 clip = self._predict_clip(

@@ -56,10 +56,10 @@ class Words:
 def test_clips_cover_the_video_and_have_pictures(index, video):
     duration_s = open_source(video).info.duration_s
     starts_s = index.times_s[:, 0]
-    np.testing.assert_allclose(np.diff(starts_s), 5.0, atol=0.51)
+    np.testing.assert_allclose(np.diff(starts_s)[:-1], 5.0, atol=0.51)
     np.testing.assert_allclose(index.times_s[:, 1] - starts_s, 10.0, atol=0.51)
     assert starts_s[0] == 0
-    assert duration_s - 5.5 <= index.times_s[-1, 1] <= duration_s + 0.01
+    assert index.times_s[-1, 1] == pytest.approx(duration_s, abs=0.51)
     np.testing.assert_allclose(np.linalg.norm(index.vectors, axis=1), 1, atol=1e-3)
     np.testing.assert_allclose(index.event_scores.sum(axis=1), 1, atol=1e-3)
     pictures = [cv2.imdecode(np.frombuffer(t, np.uint8), 1) for t in index.thumbnails]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,7 +283,7 @@ def _description(source: FrameSource, predictor: Predictor, stride_s: float) -> 
 
 def _num_clips(predictor: Predictor, source: FrameSource, stride_s: float) -> int:
     spare_s = len(source) / source.info.fps - predictor.clip_seconds
-    return 1 + max(0, int(spare_s / stride_s))
+    return 1 + max(0, math.ceil(spare_s / stride_s))
 
 
 def _thumbnail(picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
