@@ -21,8 +21,8 @@ from torch import Tensor
 from soccermaster.model import SoccerModel, pack_tokenizers
 from soccermaster.models.encoder import resize_positions
 from soccermaster.models.huggingface import find_directory, read_text_tower
-from soccermaster.models.renaming import to_ours, to_theirs
 from soccermaster.models.pretrained import find_model
+from soccermaster.models.renaming import to_ours, to_theirs
 from soccermaster.models.siglip_names import (
     DIALECTS,
     Dialect,
