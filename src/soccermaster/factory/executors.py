@@ -50,9 +50,7 @@ class LocalExecutor:
         device: "auto", "cpu", "cuda", "cuda:1"; "cuda" takes the GPUs in turns.
     """
 
-    def __init__(
-        self, workers: int | None = None, attempts: int = 2, device: str = "auto"
-    ) -> None:
+    def __init__(self, workers: int | None = None, attempts: int = 2, device: str = "auto") -> None:
         if attempts < 1:
             raise ValueError(f"expected at least one attempt, got {attempts}")
         self.attempts = attempts
@@ -271,4 +269,3 @@ def _until_loaded(future: Future) -> None:
 def _failure(job: ClipJob, error: BaseException) -> ClipResult:
     message = " ".join(f"{type(error).__name__}: {error}".split())
     return ClipResult(job.clip_id, "failed", failed_stage="worker", error=message)
-

@@ -52,7 +52,7 @@ def find_videos(given: Path | str) -> list[Video]:
             path
             for path in given.rglob("*")
             if not any(part.startswith(".") for part in path.relative_to(given).parts)
-            and (path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() or _is_sequence(path))
+            and ((path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()) or _is_sequence(path))
             and path.name != "img1"
         )
         expected = f"files ending in {', '.join(VIDEO_SUFFIXES)}, or folders of pictures"

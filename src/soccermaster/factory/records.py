@@ -44,6 +44,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         *_LAST,
     ),
     "embeddings": _schema(*_OF_DETECTION, ("vector", pa.list_(_FLOAT)), *_LAST),
+    # Mean colour of the upper body without grass: L, a, b in 0..255 (OpenCV).
+    "colours": _schema(*_OF_DETECTION, ("lab", pa.list_(_FLOAT, 3)), *_LAST),
     # Whose detection it is; a detection without a row belongs to nobody.
     "track_ids": _schema(*_OF_DETECTION, ("track_id", _FRAME), *_LAST),
     # A camera per frame. A camera that is not valid is NaN, never a neighbour's or an old one.

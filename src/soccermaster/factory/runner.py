@@ -256,9 +256,7 @@ def _describe(stages: Sequence[Stage], configs: Sequence[Mapping[str, Any]]) -> 
     ]
 
 
-def _with_jobs(
-    videos: Sequence[Video], jobs: Sequence[ClipJob]
-) -> Iterator[tuple[Video, ClipJob]]:
+def _with_jobs(videos: Sequence[Video], jobs: Sequence[ClipJob]) -> Iterator[tuple[Video, ClipJob]]:
     by_id = {job.clip_id: job for job in jobs}
     for video in videos:
         if f"video-{video.name}" in by_id:
