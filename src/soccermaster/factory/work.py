@@ -1,4 +1,4 @@
-"""The work on one clip: run the stages that are not stored yet. This is what executors spread out."""
+"""The work on one clip: run the stages that are not stored yet; what executors spread out."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def work_on(job: ClipJob, device: str) -> ClipResult:
         tables: dict[str, Any] = {}
         clip: ClipContext | None = None
         unread = []
-        for stage, label, key in zip(stages, labels, keys, strict=True):
+        for stage, label, key, config in zip(stages, labels, keys, job.stages, strict=True):
             stored = store.find(label, key)
             if stored is not None:
                 unread.append(stored)
@@ -126,9 +126,8 @@ def work_on(job: ClipJob, device: str) -> ClipResult:
                 start = time.perf_counter()
                 stage.prepare(device)
                 records = stage.run(clip, Records(tables))
-                stored = store.write(label, key, records, sorted(stage.provides), {
-                    "stage": stage.name, "version": stage.version, "config": _plain(job, label, labels),
-                })  # fmt: skip
+                about = {"stage": stage.name, "version": stage.version, "config": dict(config)}
+                stored = store.write(label, key, records, sorted(stage.provides), about)
                 tables = dict(records)
                 _log(job, label, time.perf_counter() - start)
             result.rows[label] = stored.rows
@@ -175,10 +174,6 @@ def load_records(job: ClipJob, stages: Sequence[Stage]) -> Records:
             raise FileNotFoundError(f"{store.folder}: stage {label} is not finished")
         tables |= stored.load()
     return Records(tables)
-
-
-def _plain(job: ClipJob, label: str, labels: Sequence[str]) -> dict[str, Any]:
-    return dict(job.stages[labels.index(label)])
 
 
 def _frozen(configs: Sequence[Mapping[str, Any]]) -> str:
