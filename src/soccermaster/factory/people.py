@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from soccermaster.factory.records import Records, array, make_table, values_of
-from soccermaster.vocabulary import ROLES, UNKNOWN
+from soccermaster.structures import Athletes
+from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
 
 _BALL = ROLES.index("ball")
 
@@ -32,6 +33,8 @@ class People:
         roles: as read in the row; role_scores beside it.
         track_numbers: as voted for the track.
         track_roles: as voted for the track.
+        final_numbers: as voted, or as read in the row where nothing was voted on.
+        final_roles: the same for roles.
         clusters: of the track, 0 or 1.
         teams: of the row.
     """
@@ -52,6 +55,8 @@ class People:
     role_scores: Float[np.ndarray, " M"]
     track_numbers: Int[np.ndarray, " M"]
     track_roles: Int[np.ndarray, " M"]
+    final_numbers: Int[np.ndarray, " M"]
+    final_roles: Int[np.ndarray, " M"]
     clusters: Int[np.ndarray, " M"]
     teams: Int[np.ndarray, " M"]
 
@@ -88,6 +93,10 @@ def gather_people(records: Records) -> People:
             return np.full(n, UNKNOWN)
         return values_of(records[kind], column, track_id, UNKNOWN, "track_id").astype(np.int64)
 
+    numbers = joined("numbers", "number", UNKNOWN).astype(np.int64)
+    roles = joined("roles", "role", UNKNOWN).astype(np.int64)
+    track_numbers = of_track("track_numbers", "number")
+    track_roles = of_track("track_roles", "role")
     positions = joined("positions", "left_middle_right_m", float("nan"), (6,))
     return People(
         frame=array(detections, "frame").astype(np.int64),
@@ -100,14 +109,33 @@ def gather_people(records: Records) -> People:
         colours=joined("colours", "lab", float("nan"), (3,)),
         positions_m=positions[:, 2:4].astype(np.float64),
         legibility=joined("legibility", "confidence", float("nan")),
-        numbers=joined("numbers", "number", UNKNOWN).astype(np.int64),
+        numbers=numbers,
         number_scores=joined("numbers", "confidence", float("nan")),
-        roles=joined("roles", "role", UNKNOWN).astype(np.int64),
+        roles=roles,
         role_scores=joined("roles", "confidence", float("nan")),
-        track_numbers=of_track("track_numbers", "number"),
-        track_roles=of_track("track_roles", "role"),
+        track_numbers=track_numbers,
+        track_roles=track_roles,
+        final_numbers=track_numbers if "track_numbers" in records else numbers,
+        final_roles=track_roles if "track_roles" in records else roles,
         clusters=of_track("track_clusters", "cluster"),
         teams=joined("teams", "team", UNKNOWN).astype(np.int64),
+    )
+
+
+def athletes_of(records: Records) -> Athletes:
+    """The tracked people of a clip as they are exported and scored."""
+    people = gather_people(records)
+    rows = np.flatnonzero(people.tracked)
+    known = people.final_numbers[rows]
+    return Athletes(
+        frame=people.frame[rows],
+        boxes_xyxy_px=people.boxes_xyxy_px[rows].astype(np.float32),
+        roles=people.final_roles[rows],
+        numbers=np.where(known == UNKNOWN, NO_NUMBER, known),
+        legibility=people.legibility[rows].astype(np.float32),
+        track_ids=people.track_id[rows],
+        teams=people.teams[rows],
+        positions_m=people.positions_m[rows].astype(np.float32),
     )
 
 

@@ -173,7 +173,7 @@ class MergeByNumber(Stage):
     """
 
     name = "merge_by_number"
-    requires = frozenset({"detections", "track_ids", "track_numbers", "track_roles"})
+    requires = frozenset({"detections", "track_ids", "numbers", "roles"})
     provides = frozenset({"track_ids"})
 
     def __init__(
@@ -188,14 +188,14 @@ class MergeByNumber(Stage):
         """See `Stage.run`."""
         people = gather_people(records)
         if self.rule == "official":
-            merged = merge_number_groups(people.frame, people.track_id, people.track_numbers)
+            merged = merge_number_groups(people.frame, people.track_id, people.final_numbers)
         else:
             merged = merge_by_number(
                 people.frame,
                 people.track_id,
                 numbers=_players_numbers(people),
                 guards=MergeGuards(**{"fps": clip.fps, **self.guards}),
-                roles=people.track_roles,
+                roles=people.final_roles,
                 teams=provisional_teams(people),
                 embeddings=people.embeddings,
                 positions_m=people.positions_m,
@@ -213,7 +213,7 @@ class MergeByReID(Stage):
     """
 
     name = "merge_by_reid"
-    requires = frozenset({"detections", "track_ids", "embeddings", "track_numbers", "track_roles"})
+    requires = frozenset({"detections", "track_ids", "embeddings", "numbers", "roles"})
     provides = frozenset({"track_ids"})
 
     def __init__(
@@ -239,7 +239,7 @@ class MergeByReID(Stage):
                 people.track_id,
                 people.embeddings,
                 MergeGuards(**{"fps": clip.fps, **self.guards}),
-                roles=people.track_roles,
+                roles=people.final_roles,
                 teams=provisional_teams(people),
                 numbers=_players_numbers(people),
                 positions_m=people.positions_m,
@@ -358,7 +358,7 @@ class Team(Stage):
     """
 
     name = "team"
-    requires = frozenset({"detections", "track_ids", "track_roles"})
+    requires = frozenset({"detections", "track_ids", "roles"})
     provides = frozenset({"track_clusters"})
 
     def __init__(
@@ -377,7 +377,7 @@ class Team(Stage):
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
         people = gather_people(records)
-        roles, confidence = people.track_roles, np.full(len(people), np.nan)
+        roles, confidence = people.final_roles, np.full(len(people), np.nan)
         if self.team_features == "embedding":
             clusters = cluster_by_embedding(people.track_id, roles, people.embeddings)
         elif self.team_features == "embedding_and_place":
@@ -416,7 +416,7 @@ class Side(Stage):
     """
 
     name = "side"
-    requires = frozenset({"detections", "track_ids", "positions", "track_roles", "track_clusters"})
+    requires = frozenset({"detections", "track_ids", "positions", "roles", "track_clusters"})
     provides = frozenset({"teams"})
 
     def __init__(self, rule: Literal["guarded", "official"] = "guarded") -> None:
@@ -427,13 +427,13 @@ class Side(Stage):
         people = gather_people(records)
         if self.rule == "official":
             teams = sides_by_mean_x(people.clusters, people.positions_m)
-            teams = goalkeeper_side_per_row(people.track_roles, teams, people.positions_m)
+            teams = goalkeeper_side_per_row(people.final_roles, teams, people.positions_m)
         else:
             teams, _ = sides_within_frames(people.frame, people.clusters, people.positions_m)
             teams = goalkeeper_side_per_track(
-                people.track_id, people.track_roles, teams, people.positions_m
+                people.track_id, people.final_roles, teams, people.positions_m
             )
-        teams = teams_of_field_roles(people.track_roles, teams)
+        teams = teams_of_field_roles(people.final_roles, teams)
         rows = np.flatnonzero((teams != UNKNOWN) & people.tracked)
         table = make_table(
             "teams",
@@ -451,7 +451,7 @@ def provisional_teams(people: People, min_confidence: float = 0.3) -> Int[np.nda
         return np.full(len(people), UNKNOWN)
     clusters, _ = cluster_teams(
         people.track_id,
-        people.track_roles,
+        people.final_roles,
         people.colours,
         people.embeddings,
         None,
@@ -461,8 +461,8 @@ def provisional_teams(people: People, min_confidence: float = 0.3) -> Int[np.nda
 
 
 def _players_numbers(people: People) -> Int[np.ndarray, " M"]:
-    with_number = np.isin(people.track_roles, (*_WITH_NUMBER, UNKNOWN))
-    return np.where(with_number, people.track_numbers, UNKNOWN)
+    with_number = np.isin(people.final_roles, (*_WITH_NUMBER, UNKNOWN))
+    return np.where(with_number, people.final_numbers, UNKNOWN)
 
 
 def _corners(records: Records, people: People) -> Float[np.ndarray, "M 6"]:

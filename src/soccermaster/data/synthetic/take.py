@@ -184,6 +184,13 @@ def draw(take: Take, clip_id: str, source: str) -> Clip:
     return Clip(frames, times_s - times_s[0], annotations, clip_id, source)
 
 
+def annotate(take: Take) -> Athletes:
+    """The people and the ball of a take without drawing it."""
+    frames = range(len(take.times_s))
+    rows = [_annotate_frame(t, take, _place(take, t, take.cameras[t])) for t in frames]
+    return Athletes(**{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+
+
 def draw_frames(take: Take) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Figures]]:
     """Draw the frames of a take one by one, with the people as a perfect lens shows them."""
     script, motion, look, lens = take.script, take.motion, take.look, take.lens
