@@ -14,7 +14,6 @@ import argparse
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from soccermaster.metrics.tracking import game_state_scores
 
 from soccermaster.factory.oracle import (
     BestReadings,
@@ -26,8 +25,10 @@ from soccermaster.factory.oracle import (
     same_other_auc,
     synthetic_truth,
 )
-from soccermaster.factory.people import athletes_of
+from soccermaster.factory.people import athletes_of, gather_people
+from soccermaster.factory.records import Records, make_table
 from soccermaster.factory.stage import ClipContext, Stage, check_chain
+from soccermaster.factory.track import Track
 from soccermaster.factory.tracks import (
     DropShort,
     Fill,
@@ -39,6 +40,7 @@ from soccermaster.factory.tracks import (
     Team,
     Vote,
 )
+from soccermaster.metrics.tracking import game_state_scores
 
 NUM_FRAMES = 750
 
@@ -101,10 +103,8 @@ class RestoreTeams(Stage):
     def __init__(self, clip: OracleClip) -> None:
         self.clip = clip
 
-    def run(self, clip, records):
-        from soccermaster.factory.people import gather_people
-        from soccermaster.factory.records import make_table
-
+    def run(self, clip: ClipContext, records: Records) -> Records:
+        """See `Stage.run`."""
         people, truth = gather_people(records), self.clip.truth
         team_of = dict(zip(truth.track_ids.tolist(), truth.teams.tolist(), strict=True))
         teams = np.array([team_of.get(int(track), -1) for track in people.track_id])
@@ -124,6 +124,10 @@ ROWS: dict[str, Callable[[OracleClip], list[Stage]]] = {
     "bare: no refinement, voting, merging": lambda clip: bare_chain(),
     "paper": lambda clip: paper_chain(),
     "default": lambda clip: default_chain(),
+    "default, the tracker's tracks in place of cut ones": lambda clip: [
+        Track(),
+        *default_chain(),
+    ],
     "default without remove_outside": lambda clip: default_chain(remove_outside=None),
     "default without vote": lambda clip: default_chain(vote=None, vote_again=None),
     "default without merge_by_number": lambda clip: default_chain(merge_by_number=None),

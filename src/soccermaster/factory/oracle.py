@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from soccermaster.data.synthetic.dataset import SyntheticSpatial
-from soccermaster.data.synthetic.take import annotate
 from soccermaster.data.frame_source import FrameSource
 from soccermaster.data.images import VideoError
+from soccermaster.data.synthetic.dataset import SyntheticSpatial
+from soccermaster.data.synthetic.take import annotate
 from soccermaster.data.video import VideoInfo
 from soccermaster.factory.people import gather_people
 from soccermaster.factory.read import best_rows
@@ -29,7 +29,7 @@ from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, UNKNOWN
 
 _BALL, _PLAYER = ROLES.index("ball"), ROLES.index("player")
 #: Crops of which all pairs are compared to find the AUC.
-_AUC_SAMPLE = 1500
+_AUC_SAMPLE = 2000
 _PEOPLE = tuple(role for role in range(len(ROLES)) if role != _BALL)
 
 
@@ -273,7 +273,7 @@ def noisy_embeddings(
     real = np.flatnonzero(~nobody)
     sample = rng.choice(real, min(_AUC_SAMPLE, len(real)), replace=False)
     low, high = 0.0, 20.0
-    for _ in range(20 if len(sample) else 0):
+    for _ in range(14 if len(sample) else 0):
         scale = (low + high) / 2
         auc = same_other_auc(_unit(base[sample] + scale * wobble[sample]), which[sample])
         low, high = (scale, high) if auc > noise.auc else (low, scale)
