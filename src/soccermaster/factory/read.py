@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,7 +55,8 @@ class Legibility(Stage):
         scores = np.full(len(people), np.nan, np.float32)
 
         def look(batch: np.ndarray, crops: list, scenes: list) -> None:
-            scores[batch] = np.asarray(self.model.legibility(crops), np.float32)
+            with contextlib.suppress(TimeoutError):  # unknown then: NaN, and not asked about
+                scores[batch] = np.asarray(self.model.legibility(crops), np.float32)
 
         for_each_batch(clip, people, rows, look)
         table = make_table(

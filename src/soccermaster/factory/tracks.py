@@ -147,7 +147,7 @@ class Vote(Stage):
     def _number(self, people: People, rows: np.ndarray) -> tuple[int, int, float]:
         values = people.numbers[rows]
         values = np.where(values == NO_NUMBER, UNKNOWN, values)
-        scores = np.nan_to_num(people.number_scores[rows])
+        scores = _weights(people.number_scores[rows])
         if self.rule == "official":
             winner = vote_number_neighbours(values, scores)
         else:
@@ -156,7 +156,7 @@ class Vote(Stage):
         return winner, *_support(values, scores, winner)
 
     def _role(self, people: People, rows: np.ndarray) -> tuple[int, int, float]:
-        values, scores = people.roles[rows], np.nan_to_num(people.role_scores[rows])
+        values, scores = people.roles[rows], _weights(people.role_scores[rows])
         if self.rule == "official":
             winner = vote_role_sum(values, scores)
         else:
@@ -471,6 +471,11 @@ def _corners(records: Records, people: People) -> Float[np.ndarray, "M 6"]:
     rows = rows_of(records["detections"], array(positions, "detection_id"))
     corners[rows] = array(positions, "left_middle_right_m")
     return corners
+
+
+def _weights(scores: np.ndarray) -> np.ndarray:
+    """Votes of a reader that does not say how sure it is (NaN) count 1."""
+    return np.where(np.isnan(scores), 1.0, scores)
 
 
 def _support(values: np.ndarray, scores: np.ndarray, winner: int) -> tuple[int, float]:

@@ -69,8 +69,13 @@ class ClipResult:
 
 
 def build_stages(configs: Sequence[Mapping[str, Any]]) -> list[Stage]:
-    """The stages that configurations with `_target_` describe."""
-    return [hydra.utils.instantiate(dict(config), _convert_="all") for config in configs]
+    """The stages that configurations with `_target_` describe.
+
+    What is configured alike inside of two stages (a VLM that reads numbers and roles) is one object
+    and is loaded once.
+    """
+    shared: dict[str, Any] = {}
+    return [_build(config, shared, share=False) for config in configs]
 
 
 def stage_keys(job: ClipJob, stages: Sequence[Stage]) -> list[str]:
@@ -174,6 +179,23 @@ def load_records(job: ClipJob, stages: Sequence[Stage]) -> Records:
             raise FileNotFoundError(f"{store.folder}: stage {label} is not finished")
         tables |= stored.load()
     return Records(tables)
+
+
+def _build(value: Any, shared: dict[str, Any], share: bool = True) -> Any:
+    if isinstance(value, Mapping):
+        key = json.dumps(value, sort_keys=True, default=str)
+        if share and key in shared:
+            return shared[key]
+        built = {name: _build(part, shared) for name, part in value.items() if name != "_target_"}
+        if "_target_" not in value:
+            return built
+        instance = hydra.utils.get_object(value["_target_"])(**built)
+        if share:
+            shared[key] = instance
+        return instance
+    if isinstance(value, list | tuple):
+        return [_build(part, shared) for part in value]
+    return value
 
 
 def _frozen(configs: Sequence[Mapping[str, Any]]) -> str:
