@@ -268,12 +268,21 @@ class AlignmentPrediction:
     text: Float[Tensor, " D"] | None = None  # of the clip's own comment, if it has one
 
 
+@dataclass(frozen=True)
+class IdentityPrediction:
+    """Given boxes of one frame, with the track that each belongs to."""
+
+    boxes_xyxy_norm: Float[Tensor, "n 4"]
+    track_ids: Int[Tensor, " n"]  # from 1, constant over the clip
+
+
 Prediction = (
     AthletesPrediction
     | KeypointsPrediction
     | LinesPrediction
     | EventPrediction
     | AlignmentPrediction
+    | IdentityPrediction
 )
 
 

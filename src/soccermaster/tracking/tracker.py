@@ -95,7 +95,7 @@ class Tracker:
         config: how to decide.
     """
 
-    def __init__(self, config: TrackerConfig = TrackerConfig()) -> None:  # noqa: B008
+    def __init__(self, config: TrackerConfig = TrackerConfig()) -> None:
         self.config = config
         self._next_id = 1
         self._ids = np.zeros(0, int)
@@ -174,8 +174,11 @@ class Tracker:
             places = np.asarray(positions_m, float).reshape(count, 2)
         if embeddings is None:
             return np.full((count, max(1, self._looks.shape[1])), np.nan), places
-        looks = unit_rows(np.asarray(embeddings, float).reshape(count, -1) if count else
-                          np.zeros((0, max(1, self._looks.shape[1]))))
+        looks = unit_rows(
+            np.asarray(embeddings, float).reshape(count, -1)
+            if count
+            else np.zeros((0, max(1, self._looks.shape[1])))
+        )
         return looks, places
 
     def _predict(self, image_from_pitch: Float[np.ndarray, "3 3"] | None) -> None:
@@ -292,7 +295,7 @@ def track_clip(
     embeddings: Float[np.ndarray, "M D"] | None = None,
     positions_m: Float[np.ndarray, "M 2"] | None = None,
     image_from_pitch: Float[np.ndarray, "T 3 3"] | None = None,
-    config: TrackerConfig = TrackerConfig(),  # noqa: B008
+    config: TrackerConfig = TrackerConfig(),
 ) -> Int[np.ndarray, " M"]:
     """The track of every detection of a clip; see `Tracker.update`.
 
