@@ -1,11 +1,11 @@
-"""Evaluate: `python scripts/evaluate.py checkpoint=DIR`."""
+"""Evaluate a checkpoint (`checkpoint=DIR`), or files with `downstream=calibration`."""
 
 from __future__ import annotations
 
 import hydra
 from omegaconf import DictConfig
 
-from soccermaster.cli import check_keys, entry_point, register_resolvers, start
+from soccermaster.cli import check_given, check_keys, entry_point, register_resolvers, start
 
 register_resolvers()
 
@@ -13,8 +13,16 @@ register_resolvers()
 @hydra.main(version_base="1.3", config_path="../configs", config_name="evaluate")
 @entry_point
 def main(cfg: DictConfig) -> None:
+    if cfg.get("downstream") is not None:
+        check_given(cfg, ("predictions", "ground_truth"))
+        hydra.utils.call(cfg.downstream.evaluate)
+        return
     from soccermaster.training.run import EVALUATE_KEYS, evaluate
 
+    given = [key for key in ("predictions", "ground_truth", "report") if cfg[key] is not None]
+    if given:
+        raise ValueError(f"{', '.join(given)}: read with a downstream task, as downstream=...")
+    check_given(cfg, ("checkpoint",))
     check_keys(cfg, EVALUATE_KEYS, "evaluate.py")
     evaluate(cfg)
 

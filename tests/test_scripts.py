@@ -134,6 +134,23 @@ def test_missing_checkpoint_says_what_to_do(tmp_path):
     assert "scripts/train.py" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        ([], "Add checkpoint=..."),
+        (["report=x.json"], "report: read with a downstream task"),
+        (["downstream=calibration", "predictions=x"], "Add ground_truth=..."),
+        (["downstream=calibration", "predictions=x", "ground_truth=x"], "x: expected a folder"),
+    ],
+)
+def test_evaluation_asks_for_what_it_needs(tmp_path, arguments, message):
+    done = call("evaluate", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_a_key_that_nothing_reads_is_one_readable_error(tmp_path):
     done = call("train", "debug=smoke", f"paths.output={tmp_path}", "+lerning_rate=1")
     assert done.returncode == 1

@@ -69,7 +69,7 @@ def entry_point(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Non
         if "paths" in cfg:
             cfg.paths.output = runtime.output_dir
         try:
-            _check_given(cfg)
+            check_given(cfg)
             folders = [Path(s.path) for s in runtime.config_sources if s.schema == "file"]
             _check_read(cfg, folders, hydra_config.job.config_name)
             main(cfg)
@@ -103,7 +103,7 @@ def refuse_unknown_choices(configs: Path, arguments: Sequence[str]) -> None:
         arguments: of the command line.
     """
     folders = [configs]
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if argument.startswith("hydra.searchpath="):
             folders += [Path(f) for f in re.findall(r"file://([^,\]'\"]+)", argument)]
         if argument in ("--config-dir", "-cd"):
@@ -119,6 +119,24 @@ def refuse_unknown_choices(configs: Path, arguments: Sequence[str]) -> None:
         unknown = [word for word in wanted if word and word not in known and word != "null"]
         if unknown:
             sys.exit(f"error: no {group} '{unknown[0]}'. There are: {', '.join(known)}")
+
+
+def check_given(cfg: DictConfig, names: Iterable[str] = ()) -> None:
+    """Refuse a configuration with open values.
+
+    Args:
+        cfg: composed.
+        names: top-level keys that must not be null, besides what the configs leave open (???).
+
+    Raises:
+        ValueError: something is missing; all of it is listed.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg)) + [n for n in names if cfg.get(n) is None]
+    if missing:
+        raise ValueError(
+            f"expected values for {', '.join(missing)}, got none. Add "
+            + " ".join(f"{name}=..." for name in missing)
+        )
 
 
 def check_keys(cfg: DictConfig, known: Iterable[str], script: str) -> None:
@@ -172,15 +190,6 @@ def _leaves(node: Any, prefix: str = "") -> set[str]:
     names = (f"{prefix}.{key}" if prefix else str(key) for key in node)
     found = (_leaves(node._get_node(k), n) for k, n in zip(node, names, strict=True))
     return set().union(*found)
-
-
-def _check_given(cfg: DictConfig) -> None:
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ValueError(
-            f"expected values for {', '.join(missing)}, got none. Add "
-            + " ".join(f"{name}=..." for name in missing)
-        )
 
 
 def _discard_if_unused(output: Path) -> None:

@@ -10,7 +10,10 @@ PITCH = Pitch()
 CORNER = np.array([52.5, 34.0, 0.0])
 
 
-@pytest.mark.parametrize("name", ["keypoint_flip", "keypoint_rot180", "line_flip", "line_rot180"])
+@pytest.mark.parametrize(
+    "name",
+    ["point_flip", "point_rot180", "keypoint_flip", "keypoint_rot180", "line_flip", "line_rot180"],
+)
 def test_symmetries_are_their_own_inverse(name):
     partner = getattr(PITCH, name)
     assert (partner[partner] == np.arange(len(partner))).all()
@@ -36,6 +39,17 @@ def test_flip_of_a_name_swaps_its_words(name):
     assert PITCH.flip_name(name) == expected
     assert PITCH.flip_name(PITCH.flip_name(name)) == name
     assert PITCH.rot180_name(PITCH.rot180_name(name)) == name
+
+
+def test_auxiliary_points_and_circles_have_partners():
+    assert PITCH.points_m.shape == (73, 3)
+    assert (PITCH.points_m[57:] == PITCH.auxiliary_m).all()
+    reference = {58: 61, 59: 60, 62: 63, 64: 65, 66: 67, 68: 69, 70: 73, 71: 72}
+    for number, partner in reference.items():
+        assert PITCH.point_flip[[number - 1, partner - 1]].tolist() == [partner - 1, number - 1]
+    assert PITCH.point_rot180[58 - 1] == 73 - 1
+    assert PITCH.circle_flip.tolist() == PITCH.circle_rot180.tolist() == [0, 2, 1]
+    assert PITCH.circle_centres_m.tolist() == [[0, 0, 0], [-41.5, 0, 0], [41.5, 0, 0]]
 
 
 def test_unknown_names_are_refused():

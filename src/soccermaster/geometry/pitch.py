@@ -6,7 +6,8 @@ table of PnLCalib, which the published heatmap networks were trained with; they 
 centimetres and have one slip (keypoint 52 is 15 cm off the centre circle). The "exact" template
 has the same points computed from the laws of the game.
 
-Arrays hold keypoint k (1..57) at index k - 1 and auxiliary point k (58..73) at index k - 58.
+Arrays hold keypoint k (1..57) at index k - 1; `points_m` goes on with the auxiliary points 58..73.
+Other frames of reference than the world are in `soccermaster.geometry.frames`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from soccermaster.vocabulary import CIRCLES, LINES
+from soccermaster.vocabulary import CIRCLES, LINES, NUM_KEYPOINTS
 
 LENGTH_M = 105.0
 WIDTH_M = 68.0
@@ -94,42 +95,64 @@ class Pitch:
     Attributes:
         template: "table" for the rounded values that published networks use, "exact" for the laws
             of the game. They differ in keypoints 31..57 alone, by at most 0.15 m.
+        points_m: keypoints 1..57 and auxiliary points 58..73.
         keypoints_m: keypoints 1..57.
         auxiliary_m: auxiliary line crossings 58..73, all on the ground.
         line_ends_m: both ends of each line, in the order of `vocabulary.LINES`.
-        keypoint_flip: index of the partner of each keypoint under a horizontal mirror.
-        keypoint_rot180: the same for a half turn of the pitch about the centre spot.
-        line_flip: like `keypoint_flip`, for lines.
-        line_rot180: like `keypoint_rot180`, for lines.
+        circle_centres_m: in the order of `vocabulary.CIRCLES`; all have `CIRCLE_RADIUS_M`.
+        point_flip: index in `points_m` of the partner of each point under a horizontal mirror.
+        point_rot180: the same for a half turn of the pitch about the centre spot.
+        keypoint_flip: `point_flip` of the keypoints alone.
+        keypoint_rot180: `point_rot180` of the keypoints alone.
+        line_flip: like `point_flip`, for lines.
+        line_rot180: like `point_rot180`, for lines.
+        circle_flip: like `point_flip`, for circles.
+        circle_rot180: like `point_rot180`, for circles.
     """
 
     template: Literal["table", "exact"] = "table"
+    points_m: Float[np.ndarray, "73 3"] = field(init=False, repr=False, compare=False)
     keypoints_m: Float[np.ndarray, "57 3"] = field(init=False, repr=False, compare=False)
     auxiliary_m: Float[np.ndarray, "16 3"] = field(init=False, repr=False, compare=False)
     line_ends_m: Float[np.ndarray, "23 2 3"] = field(init=False, repr=False, compare=False)
+    circle_centres_m: Float[np.ndarray, "3 3"] = field(init=False, repr=False, compare=False)
+    point_flip: Int[np.ndarray, " 73"] = field(init=False, repr=False, compare=False)
+    point_rot180: Int[np.ndarray, " 73"] = field(init=False, repr=False, compare=False)
     keypoint_flip: Int[np.ndarray, " 57"] = field(init=False, repr=False, compare=False)
     keypoint_rot180: Int[np.ndarray, " 57"] = field(init=False, repr=False, compare=False)
     line_flip: Int[np.ndarray, " 23"] = field(init=False, repr=False, compare=False)
     line_rot180: Int[np.ndarray, " 23"] = field(init=False, repr=False, compare=False)
+    circle_flip: Int[np.ndarray, " 3"] = field(init=False, repr=False, compare=False)
+    circle_rot180: Int[np.ndarray, " 3"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.template not in ("table", "exact"):
             raise ValueError(f"expected template 'table' or 'exact', got {self.template!r}")
         corner = np.array([LENGTH_M / 2, WIDTH_M / 2, 0.0])
-        keypoints_m = np.array(_KEYPOINTS_TABLE) - corner
+        auxiliary = [(x, y, 0.0) for x, y in _AUXILIARY_TABLE]
+        points_m = np.array([*_KEYPOINTS_TABLE, *auxiliary]) - corner
         if self.template == "exact":
             for number, xy_m in _exact_keypoints().items():
-                keypoints_m[number - 1, :2] = xy_m
+                points_m[number - 1, :2] = xy_m
         line_ends_m = np.array([_LINE_ENDS_TABLE[name] for name in LINES]) - corner
         middles_m = line_ends_m.mean(axis=1)
+        circle_centres_m = np.array([(_CIRCLES[name][0], 0.0, 0.0) for name in CIRCLES])
+        point_flip = _partners(points_m, _MIRROR)
+        point_rot180 = _partners(points_m, _HALF_TURN)
         values = {
-            "keypoints_m": keypoints_m,
-            "auxiliary_m": np.array([(x, y, 0.0) for x, y in _AUXILIARY_TABLE]) - corner,
+            "points_m": points_m,
+            "keypoints_m": points_m[:NUM_KEYPOINTS],
+            "auxiliary_m": points_m[NUM_KEYPOINTS:],
             "line_ends_m": line_ends_m,
-            "keypoint_flip": _partners(keypoints_m, (-1, 1, 1)),
-            "keypoint_rot180": _partners(keypoints_m, (-1, -1, 1)),
-            "line_flip": _partners(middles_m, (-1, 1, 1)),
-            "line_rot180": _partners(middles_m, (-1, -1, 1)),
+            "circle_centres_m": circle_centres_m,
+            "point_flip": point_flip,
+            "point_rot180": point_rot180,
+            "keypoint_flip": point_flip[:NUM_KEYPOINTS],
+            "keypoint_rot180": point_rot180[:NUM_KEYPOINTS],
+            "line_flip": _partners(middles_m, _MIRROR),
+            "line_rot180": _partners(middles_m, _HALF_TURN),
+            "circle_flip": _partners(circle_centres_m, _MIRROR),
+            "circle_rot180": _partners(circle_centres_m, _HALF_TURN),
         }
         for name, value in values.items():
             value.flags.writeable = False
@@ -164,7 +187,7 @@ class Pitch:
         Raises:
             KeyError: `name` is no line or circle class.
         """
-        return _partner_name(name, self.line_flip)
+        return _partner_name(name, self.line_flip, self.circle_flip)
 
     def rot180_name(self, name: str) -> str:
         """The class that `name` turns into when the pitch is turned by 180 degrees.
@@ -172,9 +195,11 @@ class Pitch:
         Raises:
             KeyError: `name` is no line or circle class.
         """
-        return _partner_name(name, self.line_rot180)
+        return _partner_name(name, self.line_rot180, self.circle_rot180)
 
 
+_MIRROR = (-1, 1, 1)
+_HALF_TURN = (-1, -1, 1)
 _MARK_X = LENGTH_M / 2 - PENALTY_MARK_M
 #: Centre x, first and last angle; angles run from +x toward +y.
 _CIRCLES: dict[str, tuple[float, float, float]] = {
@@ -269,9 +294,8 @@ def _partners(points_m: np.ndarray, signs: tuple[int, int, int]) -> np.ndarray:
     return distances.argmin(axis=1)
 
 
-def _partner_name(name: str, line_partners: np.ndarray) -> str:
-    if name in CIRCLES:  # both symmetries swap the penalty arcs and keep the centre circle
-        return {"Circle left": "Circle right", "Circle right": "Circle left"}.get(name, name)
-    if name not in LINES:
-        raise KeyError(f"expected a class of vocabulary.LINES or CIRCLES, got {name!r}")
-    return LINES[int(line_partners[LINES.index(name)])]
+def _partner_name(name: str, line_partners: np.ndarray, circle_partners: np.ndarray) -> str:
+    for names, partners in ((LINES, line_partners), (CIRCLES, circle_partners)):
+        if name in names:
+            return names[int(partners[names.index(name)])]
+    raise KeyError(f"expected a class of vocabulary.LINES or CIRCLES, got {name!r}")

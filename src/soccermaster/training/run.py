@@ -53,6 +53,10 @@ EVALUATE_KEYS = frozenset(
     {
         "name",
         "checkpoint",
+        "downstream",
+        "predictions",
+        "ground_truth",
+        "report",
         "split",
         "baselines",
         "precision",

@@ -96,22 +96,5 @@ def polylines_record(camera: Camera) -> dict[str, list[dict[str, float]]]:
 
 
 def camera_record(camera: Camera) -> dict[str, Any]:
-    """A single camera as in prediction files, for pictures of `CAMERA_FILE_SIZE`.
-
-    The principal point follows the convention of those files: integers are pixel centres.
-    """
-    resized = camera.resize(CAMERA_FILE_SIZE)
-    pan_deg, tilt_deg, roll_deg = resized.pan_tilt_roll().tolist()
-    return {
-        "pan_degrees": pan_deg,
-        "tilt_degrees": tilt_deg,
-        "roll_degrees": roll_deg,
-        "position_meters": resized.position_m.tolist(),
-        "x_focal_length": float(resized.K[0, 0]),
-        "y_focal_length": float(resized.K[1, 1]),
-        "principal_point": (resized.K[:2, 2] - 0.5).tolist(),
-        "radial_distortion": [0.0] * 6,
-        "tangential_distortion": [0.0] * 2,
-        "thin_prism_distortion": [0.0] * 4,
-        "rotation_matrix": resized.R.tolist(),
-    }
+    """A single camera as in prediction files, for pictures of `CAMERA_FILE_SIZE`."""
+    return camera.resize(CAMERA_FILE_SIZE).to_soccernet()
