@@ -13,43 +13,63 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from soccermaster.factory.models import ModelUnavailableError
+from soccermaster.models.huggingface import looks_like_hub_id
 from soccermaster.models.weights import CheckpointError, load_strictly, read_safetensors
 
 #: Keys under which training programs put the state of the network.
 _CONTAINERS = ("state_dict", "model_state_dict", "model")
+#: Files of a hub model that are read; pickled weights are not among them.
+_HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 #: What data-parallel training puts before every name.
 _PARALLEL = "module."
-
-
-class MissingWeightsError(ValueError):
-    """A stage has no weights. The message is one line: what to download and where to put it."""
-
-    @classmethod
-    def of(cls, system: str, setting: str, path: Any, download: str) -> MissingWeightsError:
-        """The message for a file or folder that is not there.
-
-        Args:
-            system: what cannot run.
-            setting: the config key that names the weights.
-            path: what it says now; None when it says nothing.
-            download: what to get, and from where.
-        """
-        now = "is not set" if path is None else f"names {path}, which is not there"
-        return cls(
-            f"{system} has no weights: {setting} {now}. Download {download}, "
-            f"then set {setting} to the place."
-        )
 
 
 def find_weights(path: Path | str | None, system: str, setting: str, download: str) -> Path:
     """An existing file or folder.
 
+    Args:
+        path: what the config says.
+        system: what cannot run without it.
+        setting: the argument of the adapter that names it.
+        download: what to get, and from where.
+
     Raises:
-        MissingWeightsError: it is not there.
+        ModelUnavailableError: it is not there; what to download and where to put it.
     """
     if path is None or not Path(path).exists():
-        raise MissingWeightsError.of(system, setting, path, download)
+        now = "is not set" if path is None else f"names {path}, which is not there"
+        raise ModelUnavailableError(
+            f"{system} has no weights: '{setting}' {now}. Download {download} and set '{setting}' "
+            "to the place."
+        )
     return Path(path)
+
+
+def find_pretrained(name: Path | str | None, system: str, setting: str, download: str) -> Path:
+    """The folder of a Hugging Face model: a local one, or one of the hub (downloaded and cached).
+
+    Args:
+        name: a folder, or a hub id (owner/name).
+        system: what cannot run without it.
+        setting: the argument of the adapter that names it.
+        download: what to get, and from where.
+
+    Raises:
+        ModelUnavailableError: it is neither, or cannot be downloaded; what to do about it.
+    """
+    if name is None or Path(name).is_dir() or not looks_like_hub_id(name):
+        return find_weights(name, system, setting, download)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(name), allow_patterns=_HUB_FILES))
+    except Exception as error:  # network, permissions, names: a dozen unrelated types
+        raise ModelUnavailableError(
+            f"{system} has no weights: {name} is not in the local cache and the hub cannot be "
+            f"reached ({type(error).__name__}). Download {download} and set '{setting}' to its "
+            "folder."
+        ) from error
 
 
 def read_user_weights(path: Path | str) -> dict[str, Tensor]:
