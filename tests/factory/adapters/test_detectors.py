@@ -6,6 +6,7 @@ import importlib.util
 
 import numpy as np
 import pytest
+import torch
 
 from soccermaster.factory.adapters.detector_classes import class_table, frame_boxes
 from soccermaster.factory.adapters.soccer_model import SoccerDetector
@@ -67,13 +68,16 @@ def test_yolo_of_the_real_architecture(tmp_path, monkeypatch):
     from ultralytics import YOLO
 
     path = tmp_path / "tiny.pt"
-    YOLO("yolov8n.yaml", task="detect", verbose=False).save(path)
-    names = {index: name for index, name in YOLO(path).names.items()}
-    classes = {name: ("ball" if index % 2 else "person") for index, name in names.items()}
-    detector = UltralyticsDetector(path, classes, min_score=1e-9, batch_size=2)
+    model = YOLO("yolov8n.yaml", task="detect", verbose=False)
+    coarsest = model.model.model[-1].cv3[-1][-1]
+    with torch.no_grad():  # people in some of the 240 coarsest cells, or chance says nothing
+        coarsest.weight[0].normal_()
+        coarsest.bias[0] = 0.0
+    model.save(path)
+    detector = UltralyticsDetector(path, {model.names[0]: "person"}, min_score=0.1)
     detector.load("cpu")
-    frames = pictures(3)
-    assert_are_boxes(detector.detect(frames), frames, {-1, 0})
+    frames = pictures(1)
+    assert_are_boxes(detector.detect(frames), frames, {-1})
 
 
 def test_own_athletes_head(tmp_path):

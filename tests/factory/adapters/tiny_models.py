@@ -49,6 +49,7 @@ def save_detector(folder: Path, names: dict[int, str] | None = None) -> Path:
         decoder_layers=2,
         num_queries=30,
         num_denoising=4,
+        initializer_range=0.3,  # at the usual 0.01, features this narrow die out
         id2label=names,
         label2id={name: index for index, name in names.items()},
     )
@@ -131,4 +132,110 @@ def save_soccer_model(folder: Path) -> Path:
     torch.manual_seed(0)
     model = SoccerModel.from_config(config)
     model.save(folder)
+    return folder
+
+
+def save_sam2(folder: Path) -> Path:
+    """SAM 2 video for its real input of 1024 x 1024, with a memory of two frames."""
+    from transformers import (
+        Sam2ImageProcessor,
+        Sam2VideoConfig,
+        Sam2VideoModel,
+        Sam2VideoProcessor,
+        Sam2VideoVideoProcessor,
+    )
+
+    backbone = {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": 8,
+        "num_attention_heads": 1,
+        "blocks_per_stage": [1, 1, 2, 1],
+        "embed_dim_per_stage": [8, 16, 32, 64],
+        "num_attention_heads_per_stage": [1, 2, 4, 8],
+        "global_attention_blocks": [3],
+    }
+    vision = {
+        "backbone_config": backbone,
+        "backbone_channel_list": [64, 32, 16, 8],
+        "fpn_hidden_size": 128,
+    }
+    decoder = {"hidden_size": 128, "mlp_dim": 32, "num_attention_heads": 2}
+    config = Sam2VideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": 128},
+        mask_decoder_config=decoder,
+        memory_attention_hidden_size=128,
+        memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=32,
+        memory_encoder_hidden_size=128,
+        memory_fuser_embed_dim=128,
+        memory_fuser_intermediate_dim=16,
+        memory_fuser_num_layers=1,
+        mask_downsampler_embed_dim=128,
+        num_maskmem=2,
+        max_object_pointers_in_encoder=2,
+    )
+    torch.manual_seed(0)
+    Sam2VideoModel(config).save_pretrained(folder)
+    processor = Sam2VideoProcessor(Sam2ImageProcessor(), Sam2VideoVideoProcessor())
+    processor.save_pretrained(folder)
+    return folder
+
+
+def save_qwen(folder: Path) -> Path:
+    """Qwen2.5-VL with an alphabet of bytes, its real marks, patches and chat of one turn."""
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2Tokenizer,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
+    marks += ["<|image_pad|>", "<|video_pad|>"]
+    words = [*bytes_to_unicode().values(), *marks]
+    vocab = {word: index for index, word in enumerate(words)}
+    tokenizer = Qwen2Tokenizer(vocab=vocab, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": marks[1:]})
+    tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
+    text = {
+        "vocab_size": len(vocab),
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]},
+        "bos_token_id": vocab["<|endoftext|>"],
+        "eos_token_id": vocab["<|im_end|>"],
+        "pad_token_id": vocab["<|endoftext|>"],
+    }
+    vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32}
+    vision |= {"out_hidden_size": 32, "fullatt_block_indexes": [1]}
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=vocab["<|image_pad|>"],
+        video_token_id=vocab["<|video_pad|>"],
+        vision_start_token_id=vocab["<|vision_start|>"],
+        vision_end_token_id=vocab["<|vision_end|>"],
+    )
+    torch.manual_seed(0)
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = vocab["<|im_end|>"]
+    model.generation_config.pad_token_id = vocab["<|endoftext|>"]
+    model.save_pretrained(folder)
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+        "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+        "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
+        "{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    Qwen2_5_VLProcessor(
+        Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=template
+    ).save_pretrained(folder)
     return folder

@@ -40,7 +40,6 @@ class UltralyticsDetector(LazyModel):
         image_size: longer side that frames are reduced to, in pixels; the model's own when None,
             which is what the official pipeline takes.
         batch_size: frames per pass.
-        half: compute in float16; on GPUs alone.
     """
 
     name = "yolo"
@@ -53,7 +52,6 @@ class UltralyticsDetector(LazyModel):
         max_iou: float = 0.7,
         image_size: int | None = None,
         batch_size: int = 16,
-        half: bool = False,
     ) -> None:
         self.weights = weights
         self.classes = None if classes is None else dict(classes)
@@ -61,7 +59,6 @@ class UltralyticsDetector(LazyModel):
         self.max_iou = max_iou
         self.image_size = image_size
         self.batch_size = batch_size
-        self.half = half
 
     def _load(self, device: torch.device) -> None:
         ultralytics = import_extra("ultralytics", "yolo", _SYSTEM)
@@ -80,7 +77,6 @@ class UltralyticsDetector(LazyModel):
                 conf=self.min_score,
                 iou=self.max_iou,
                 device=str(device),
-                half=self.half and device.type == "cuda",
                 verbose=False,
                 **size,
             )
