@@ -46,9 +46,7 @@ def test_transformers_detector_with_roles(tmp_path):
     )
     detector.load("cpu")
     assert_are_boxes(
-        detector.detect(pictures(1)),
-        pictures(1),
-        {ROLES.index("player"), ROLES.index("goalkeeper")},
+        detector.detect(pictures(1)), pictures(1), {ROLES.index("player"), ROLES.index("goalkeeper")}
     )
 
 
