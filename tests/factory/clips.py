@@ -16,10 +16,13 @@ from soccermaster.geometry import Camera, visible_keypoints
 _HERE = "tests.factory.stand_ins"
 _FACTORY = "soccermaster.factory"
 
-ORDER = (
-    "shots detect reid colour calibrate project track refine project legibility numbers roles "
-    "remove_outside vote merge_by_number merge_by_reid vote drop_short fill smooth team side export"
-).split()
+# fmt: off
+ORDER = [
+    "shots", "detect", "reid", "colour", "calibrate", "project", "track", "refine", "project",
+    "legibility", "numbers", "roles", "remove_outside", "vote", "merge_by_number", "merge_by_reid",
+    "vote", "drop_short", "fill", "smooth", "team", "side", "export",
+]
+# fmt: on
 
 
 def write_still_video(folder: Path, seed: int, num_frames: int = 30) -> tuple[Path, Path]:
