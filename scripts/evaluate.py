@@ -17,12 +17,12 @@ def main(cfg: DictConfig) -> None:
         check_given(cfg, ("predictions", "ground_truth"))
         hydra.utils.call(cfg.downstream.evaluate)
         return
-    from soccermaster.training.run import EVALUATE_KEYS, evaluate
-
     given = [key for key in ("predictions", "ground_truth", "report") if cfg[key] is not None]
     if given:
         raise ValueError(f"{', '.join(given)}: read with a downstream task, as downstream=...")
     check_given(cfg, ("checkpoint",))
+    from soccermaster.training.run import EVALUATE_KEYS, evaluate
+
     check_keys(cfg, EVALUATE_KEYS, "evaluate.py")
     evaluate(cfg)
 

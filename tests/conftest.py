@@ -9,6 +9,7 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import soccermaster  # noqa: F401, I001
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,11 @@ def shared() -> Path:
         if (folder / "samples").is_dir():
             return folder
     pytest.skip("the real samples (folder 'shared' beside the checkout) are not here")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Indexes of test data are not left in the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOCCERMASTER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

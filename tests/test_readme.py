@@ -37,6 +37,13 @@ def test_python_example_runs(first: Path, capsys: pytest.CaptureFixture[str]):
     assert "torch.Size([1, 2, 144, 32]) torch.Size([1, 2, 32])" in capsys.readouterr().out
 
 
+def test_camera_example_runs(capsys: pytest.CaptureFixture[str]):
+    exec(compile(block("python", "from_pan_tilt_roll"), "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "True (1920, 1080)" in shown
+    assert "keypoints from annotated lines and circles" in shown
+
+
 def test_own_task_trains_on_a_frozen_encoder(
     first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

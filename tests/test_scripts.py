@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from soccermaster.cli import refuse_unknown_choices, unread_keys
+from soccermaster.cli import quoted, refuse_unknown_choices, unread_keys
 from soccermaster.data.video import VideoWriter, probe
 from soccermaster.model import SoccerModel
 from soccermaster.training.routing import RoutingError
@@ -222,3 +222,10 @@ def test_a_task_without_a_weight_is_refused(tmp_path):
     cfg = compose_train("debug=smoke", f"paths.output={tmp_path}", "~loss_weights.events")
     with pytest.raises(ValueError, match=r"loss_weights\.events"):
         train(cfg)
+
+
+def test_paths_with_blanks_and_accents_need_no_quotes():
+    assert quoted("root=/data/Saison 2015 – Málaga") == "root='/data/Saison 2015 – Málaga'"
+    assert quoted("root=/d'or é") == "root='/d\\'or é'"
+    for plain in ("root=/data", "task=[events, athletes]", "root='a b'", "--help", "a=", "-cn=x y"):
+        assert quoted(plain) == plain

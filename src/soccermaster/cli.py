@@ -51,8 +51,22 @@ def register_resolvers() -> None:
 def start(main: Callable[[], None]) -> None:
     """Run a script's Hydra main, after a look at the names on the command line."""
     configs = Path(sys.argv[0]).resolve().parent.parent / "configs"
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     refuse_unknown_choices(configs, sys.argv[1:])
     main()
+
+
+def quoted(argument: str) -> str:
+    """A `key=value` whose value has blanks or letters that Hydra's grammar does not know, quoted.
+
+    Values that are quoted, lists, dictionaries or interpolations stay as they are.
+    """
+    key, equals, value = argument.partition("=")
+    plain = value.isascii() and " " not in value
+    if not equals or not re.fullmatch(r"[+~]*[\w.@/]+", key) or plain or value[0] in "'\"[{$":
+        return argument
+    escaped = value.replace("'", "\\'")
+    return f"{key}='{escaped}'"
 
 
 def entry_point(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], None]:
@@ -131,7 +145,7 @@ def check_given(cfg: DictConfig, names: Iterable[str] = ()) -> None:
     Raises:
         ValueError: something is missing; all of it is listed.
     """
-    missing = sorted(OmegaConf.missing_keys(cfg)) + [n for n in names if cfg.get(n) is None]
+    missing = sorted(_missing(cfg)) + [n for n in names if cfg.get(n) is None]
     if missing:
         raise ValueError(
             f"expected values for {', '.join(missing)}, got none. Add "
@@ -190,6 +204,17 @@ def _leaves(node: Any, prefix: str = "") -> set[str]:
     names = (f"{prefix}.{key}" if prefix else str(key) for key in node)
     found = (_leaves(node._get_node(k), n) for k, n in zip(node, names, strict=True))
     return set().union(*found)
+
+
+def _missing(node: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the values that are still ???; interpolations are not followed."""
+    if not OmegaConf.is_dict(node) or node._is_none() or node._is_interpolation():
+        return []
+    missing = []
+    for key in node:
+        name, child = f"{prefix}{key}", node._get_node(key)
+        missing += [name] if child._is_missing() else _missing(child, f"{name}.")
+    return missing
 
 
 def _discard_if_unused(output: Path) -> None:

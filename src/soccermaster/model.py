@@ -113,7 +113,7 @@ class SoccerModel(nn.Module):
 
         Raises:
             ValueError: a task is unknown (the known ones are listed) or lacks something to be run,
-                both `text` and `input_ids` are given, or text and nothing that reads it.
+                or both `text` and `input_ids` are given.
         """
         images = torch.as_tensor(images)
         if frame_mask is None:

@@ -83,6 +83,9 @@ def from_official(
     encoder, encoder_tensors, notes, origin = _convert_backbone(
         files.pop(BACKBONE_NAME), source / BACKBONE_NAME, num_heads, image_size
     )
+    known = {BACKBONE_NAME, *(head.file for head in HEADS)}
+    if aside := sorted(p.name for p in source.iterdir() if p.name not in known):
+        notes.append(f"left aside, being no head that is known: {', '.join(aside)}")
     config: dict[str, Any] = {"name": "official", "encoder": encoder, "tasks": {}}
     config["official"] = origin
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder_tensors.items()}
@@ -91,11 +94,11 @@ def from_official(
             continue
         where = str(source / head.file)
         stored = files[head.file]
-        arguments = {
-            "embed_dim": encoder["embed_dim"],
-            **head.arguments(stored, encoder["embed_dim"]),
-            "recipe": "official",
-        }
+        try:
+            found = head.arguments(stored, encoder["embed_dim"])
+        except CheckpointError as error:
+            raise CheckpointError(f"cannot convert {where}: {error}") from None
+        arguments = {"embed_dim": encoder["embed_dim"], **found, "recipe": "official"}
         config["tasks"][head.task] = {"_target_": head.target, **arguments}
         converted = to_ours(stored, head.rules(arguments), where)
         tensors |= {f"tasks.{head.task}.{name}": tensor for name, tensor in converted.items()}

@@ -15,12 +15,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
+
+from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, UNKNOWN
 
 Array = np.ndarray | Tensor
 _T = TypeVar("_T")
@@ -80,6 +82,21 @@ class Athletes:
         return dataclasses.replace(
             self, **{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)}
         )
+
+    def readable_numbers(self, rule: Literal["paper", "official"]) -> Int[Array, " M"]:
+        """The number where it can be read, `NO_NUMBER` where it cannot, -1 where nobody knows.
+
+        A number whose legibility was not annotated counts as readable.
+
+        Args:
+            rule: "paper": only players have numbers; "official", as in the released code: anybody
+                with a legible number.
+        """
+        unreadable = self.legibility <= LEGIBLE_ABOVE  # False for NaN
+        if rule == "paper":
+            no_player = (self.roles != ROLES.index("player")) & (self.roles != UNKNOWN)
+            unreadable = unreadable | no_player
+        return self.numbers * ~unreadable + NO_NUMBER * unreadable
 
 
 @dataclass(frozen=True)
@@ -251,12 +268,21 @@ class AlignmentPrediction:
     text: Float[Tensor, " D"] | None = None  # of the clip's own comment, if it has one
 
 
+@dataclass(frozen=True)
+class IdentityPrediction:
+    """Given boxes of one frame, with the track that each belongs to."""
+
+    boxes_xyxy_norm: Float[Tensor, "n 4"]
+    track_ids: Int[Tensor, " n"]  # from 1, constant over the clip
+
+
 Prediction = (
     AthletesPrediction
     | KeypointsPrediction
     | LinesPrediction
     | EventPrediction
     | AlignmentPrediction
+    | IdentityPrediction
 )
 
 

@@ -7,11 +7,10 @@ from soccermaster.data.datasets.base import DatasetError
 from soccermaster.data.datasets.match_clips import (
     MatchClips,
     clip_list_path,
-    middle_frames,
     read_clip_list,
     video_folder,
 )
-from soccermaster.data.video import VideoWriter
+from soccermaster.data.video import VideoError, VideoWriter
 
 GAME = "england_epl_2015-2016/2015-08-16 - 18-00 City 3 - 0 Chelsea"
 
@@ -54,10 +53,12 @@ def test_short_videos_repeat_the_last_frame_as_padding(tmp_path):
     np.testing.assert_array_equal(clip.frames[3:], clip.frames[[3, 3, 3]])
 
 
-def test_middle_frames_of_a_standard_clip():
-    indices, mask = middle_frames(750, 30)
-    assert indices.tolist() == list(range(12, 750, 25)) and mask.all()
-    assert middle_frames(30, 30)[0].tolist() == list(range(30))
+def test_short_videos_are_an_error_where_no_padding_is_wanted(tmp_path):
+    write_list(tmp_path, [record()])
+    write_video(tmp_path, num_frames=4)
+    dataset = MatchClips(tmp_path, "train", num_frames=6, short="error")
+    with pytest.raises(VideoError, match=r"1_00_00\.mp4.*at least 6 frames, got 4"):
+        dataset[0]
 
 
 def test_sources_without_text_teach_only_the_event(tmp_path):

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from soccermaster.data.datasets import DatasetError
-from soccermaster.data.synthetic.calibration_files import camera_record, polylines_record
+from soccermaster.data.synthetic.calibration_files import camera_record, markings_record
 from soccermaster.downstream.calibration import evaluate_files, read_annotations
 from soccermaster.downstream.json_records import read_records
-from soccermaster.geometry import Camera
+from soccermaster.geometry import Camera, Pitch, visible_keypoints, visible_segments
+from soccermaster.metrics.calibration import CalibrationMetrics
 
 SIZE = (960, 540)
 CAMERAS = {
@@ -26,7 +27,7 @@ def write(folder, records):
 
 @pytest.fixture
 def truth(tmp_path):
-    return write(tmp_path / "truth", {n: polylines_record(c) for n, c in CAMERAS.items()})
+    return write(tmp_path / "truth", {n: markings_record(c) for n, c in CAMERAS.items()})
 
 
 def camera_files(cameras):
@@ -65,8 +66,6 @@ def test_known_images(shared):
     known = {"00037": 1.0, "00039": 0.58333, "00004": 0.88889, "01684": 0.81818, "01507": 0.57143}
     annotations = read_annotations(folder / "sn22_ground_truth.zip")
     records = read_records(folder / "sn22_pnlcalib_cameras.zip")
-    from soccermaster.metrics.calibration import CalibrationMetrics
-
     found = [name for name in known if f"camera_{name}" in records and name in annotations]
     assert found
     for name in found:
@@ -200,3 +199,48 @@ def test_scores_do_not_depend_on_points_outside(truth, tmp_path):
     write(truth, {"00000": record})
     predictions = write(tmp_path / "predictions", camera_files(CAMERAS))
     assert evaluate_files(predictions, truth).thresholds[5.0].jac == 1
+
+
+def keypoint_record(camera):
+    """A perfect detector's file: fractions of (W, H), integers at pixel centres."""
+    points = (visible_keypoints(camera, Pitch()) - 0.5) / SIZE
+    lines = (visible_segments(camera, Pitch()) - 0.5) / SIZE
+    inside = ((points >= 0) & (points <= 1)).all(axis=1)
+    return {
+        "kp": {
+            str(i + 1): {"x": points[i, 0], "y": points[i, 1], "p": 0.9}
+            for i in np.nonzero(inside)[0]
+        },
+        "lines": {
+            str(i + 1): {"x_1": a[0], "y_1": a[1], "x_2": b[0], "y_2": b[1], "p_1": 1, "p_2": 1}
+            for i, (a, b) in enumerate(lines)
+            if np.isfinite(a).all()
+        },
+    }
+
+
+def test_keypoint_files_are_solved(truth, tmp_path, capsys):
+    records = {name: keypoint_record(camera) for name, camera in CAMERAS.items()}
+    records["00002"] = {"kp": {"5": {"x": 0.5, "y": 0.5, "p": 1}}, "lines": {}}  # too few
+    scores = evaluate_files(write(tmp_path / "keypoints", records), truth)
+    assert scores.thresholds[5.0].jac == 1
+    assert (scores.num_images, scores.num_predictions) == (3, 2)
+    assert "1 refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "record", [{"kp": {"99": {"x": 0.5, "y": 0.5}}}, {"kp": {"5": {"x": 0.5}}}, {"points": {}}, []]
+)
+def test_damaged_keypoints_are_named(truth, tmp_path, record):
+    with pytest.raises(DatasetError, match=r"00001\.json"):
+        evaluate_files(write(tmp_path / "keypoints", {"00001": record}), truth)
+
+
+@pytest.mark.slow
+def test_real_keypoints_make_better_cameras_than_those_of_pnlcalib(shared):
+    folder = shared / "samples" / "calibration"
+    scores = evaluate_files(
+        folder / "wc14_pnlcalib_keypoints.zip", folder / "wc14_ground_truth.zip"
+    )
+    assert scores.completeness == 1
+    assert scores.thresholds[5.0].jac > 0.83909 + 0.015

@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -7,11 +10,14 @@ from soccermaster.geometry import (
     Pitch,
     clip_segments,
     keypoints_from_polylines,
+    points_from_polylines,
     segments_from_polylines,
     visible_keypoints,
     visible_polylines,
     visible_segments,
 )
+from soccermaster.geometry.ground_fit import GroundMarks, marking_errors_px
+from soccermaster.metrics.calibration import CalibrationMetrics
 from soccermaster.vocabulary import LINES
 
 SIZE = (960, 540)
@@ -156,3 +162,215 @@ def test_annotated_classes_of_a_midfield_view():
 
 def test_every_derived_keypoint_has_two_lines():
     assert [n for n in LINE_CROSSINGS if n <= 57] == list(range(1, 31))
+
+
+def annotate(camera, rng=None, noise_px=0.0):
+    """An annotation with noise, and about as many points on circles as real ones have."""
+    polylines_px = {}
+    for name, points_px in visible_polylines(camera, Pitch("exact"), 1.0).items():
+        chosen = points_px[np.linspace(0, len(points_px) - 1, min(len(points_px), 12)).astype(int)]
+        noise = 0 if rng is None else rng.normal(0, noise_px, chosen.shape)
+        polylines_px[name] = chosen + noise
+    return polylines_px
+
+
+def in_image(points_px):
+    return ((points_px >= 1) & (points_px <= np.array(SIZE) - 1)).all(axis=1)
+
+
+def random_views(count):
+    """Broadcast cameras that look at 20..75 m of pitch."""
+    rng = np.random.default_rng(3)
+    for _ in range(count):
+        position_m = np.array([rng.normal(0, 4), rng.uniform(60, 100), -rng.uniform(10, 25)])
+        ray = np.array([rng.uniform(-50, 50), rng.uniform(-30, 30), 0]) - position_m
+        distance = np.linalg.norm(ray)
+        pan, tilt = np.degrees([np.arctan2(ray[0], -ray[1]), np.arccos(ray[2] / distance)])
+        focal_px = SIZE[0] * distance / rng.uniform(20, 75)
+        yield Camera.from_pan_tilt_roll(pan, tilt, rng.normal(0, 0.5), focal_px, position_m, SIZE)
+
+
+@view
+def test_every_keypoint_of_a_clean_annotation_is_found(camera):
+    """The table's values are up to 15 cm off (keypoint 52); so is what is restored from them."""
+    found = points_from_polylines(annotate(camera), SIZE, template="exact")
+    expected_px = camera.project(Pitch("exact").points_m)[0]
+    seen = in_image(expected_px)
+    assert found.known[seen].all()
+    assert np.allclose(found.points_px[seen], expected_px[seen], atol=0.5)
+    assert found.restored.any()
+    assert found.image_from_pitch is not None
+    table = points_from_polylines(annotate(camera), SIZE)
+    off_px = np.linalg.norm(table.points_px - found.points_px, axis=1)
+    if seen[52 - 1]:
+        assert 1 < off_px[52 - 1] < 6
+    assert np.nanmax(np.delete(off_px, 52 - 1)) < 0.5
+
+
+def test_annotations_with_noise_never_hide_or_invent_a_point():
+    rng = np.random.default_rng(0)
+    errors_px = {False: [], True: []}
+    num_seen = num_found = 0
+    for camera in random_views(40):
+        found = points_from_polylines(annotate(camera, rng, 1.0), SIZE)
+        expected_px = camera.project(PITCH.points_m)[0]
+        seen = in_image(expected_px)[:57]
+        here = np.isfinite(found.keypoints_px[:, 0])
+        margin = 20
+        well_inside = (
+            (expected_px > margin) & (expected_px < np.array(SIZE) - margin)
+        ).all(axis=1)[:57]  # fmt: skip
+        assert not (well_inside & found.known[:57] & ~here).any()  # never called absent
+        num_seen, num_found = num_seen + seen.sum(), num_found + (seen & here).sum()
+        error_px = np.linalg.norm(found.keypoints_px - expected_px[:57], axis=1)
+        inside = here & in_image(found.keypoints_px)
+        for restored in (False, True):
+            errors_px[restored] += error_px[inside & (found.restored[:57] == restored)].tolist()
+    assert num_found > 0.95 * num_seen
+    for errors in errors_px.values():
+        assert len(errors) > 100
+        assert np.median(errors) < 2
+        assert np.quantile(errors, 0.99) < 15
+
+
+def test_the_same_annotation_gives_the_same_points():
+    polylines_px = annotate(VIEWS["left goal"], np.random.default_rng(0), 1.0)
+    first, second = (points_from_polylines(polylines_px, SIZE) for _ in range(2))
+    assert np.array_equal(first.points_px, second.points_px, equal_nan=True)
+    shuffled = {n: polylines_px[n][::-1] for n in reversed(polylines_px)}
+    third = points_from_polylines(shuffled, SIZE)
+    assert np.allclose(first.points_px, third.points_px, atol=1e-3, equal_nan=True)
+    assert (first.known == third.known).all()
+
+
+def test_midfield_is_registered_by_its_circle():
+    """Two crossings are too few; the circle, its line and the tangents say the rest."""
+    camera = Camera.from_pan_tilt_roll(0, 80, 0.1, 1500, (0, 75, -17), SIZE)
+    polylines_px = annotate(camera)
+    assert set(polylines_px) == {"Side line top", "Middle line", "Circle central"}
+    found = points_from_polylines(polylines_px, SIZE, template="exact")
+    expected_px = camera.project(Pitch("exact").points_m)[0]
+    numbers = np.array([2, 32, 35, 38, 39, 48, 49, 50, 51, 52, 53, 54]) - 1
+    assert np.allclose(found.points_px[numbers], expected_px[numbers], atol=2)
+
+
+def test_what_nothing_decides_is_unknown():
+    camera = Camera.from_pan_tilt_roll(0, 80, 0.1, 1500, (0, 75, -17), SIZE)
+    polylines_px = annotate(camera)
+    del polylines_px["Side line top"]
+    found = points_from_polylines(polylines_px, SIZE)
+    assert found.image_from_pitch is None
+    assert "no homography of the ground" in found.reasons
+    assert not found.known[[32 - 1, 35 - 1, 38 - 1, 51 - 1]].any()
+    assert found.known[[31 - 1, 37 - 1, 45 - 1, 57 - 1]].all()  # no marking near them is listed
+    assert np.isnan(found.points_px).all()
+
+
+def test_contradicting_annotations_give_no_homography():
+    polylines_px = annotate(VIEWS["left goal"])
+    swapped = dict(polylines_px)
+    swapped["Side line left"] = polylines_px["Big rect. left main"]
+    swapped["Big rect. left main"] = polylines_px["Side line left"]
+    found = points_from_polylines(swapped, SIZE)
+    assert found.image_from_pitch is None
+    assert not found.restored.any()
+
+
+def test_no_annotation_is_all_absent():
+    found = points_from_polylines({}, SIZE)
+    assert np.isnan(found.points_px).all()
+    assert found.known.all()
+
+
+@pytest.mark.parametrize("points", [[], [(5.0, 5.0)], [(5.0, 5.0)] * 3])
+def test_classes_with_too_few_points_say_nothing(points):
+    polylines_px = annotate(VIEWS["left goal"])
+    few = np.array(points).reshape(-1, 2)
+    for name in ("Circle left", "Middle line", "Goal right crossbar"):
+        polylines_px[name] = few
+    found = points_from_polylines(polylines_px, SIZE)
+    assert found.image_from_pitch is not None
+    only_these = points_from_polylines({"Circle left": few, "Middle line": few}, SIZE)
+    assert np.isnan(only_these.points_px).all()
+    assert not only_these.known[[2 - 1, 31 - 1, 51 - 1]].any()
+
+
+def test_line_ends_give_way_to_keypoints():
+    camera = VIEWS["left goal"]
+    polylines_px = annotate(camera)
+    index = LINES.index("Big rect. left top")
+    ends_px = polylines_px["Big rect. left top"]
+    polylines_px["Big rect. left top"] = ends_px[[0]] + [[0.2], [0.7]] * np.diff(ends_px, axis=0)
+    keypoints_px = points_from_polylines(polylines_px, SIZE).keypoints_px
+    short, _ = segments_from_polylines(polylines_px, SIZE)
+    full, _ = segments_from_polylines(polylines_px, SIZE, keypoints_px)
+    corner_px = camera.project(PITCH.keypoints_m[4 - 1])[0]  # the other end is outside
+    assert np.linalg.norm(short[index] - corner_px, axis=1).min() > 5
+    assert np.allclose(full[index][1], corner_px, atol=0.1)
+    assert (full[index][0] == short[index][0]).all()
+
+
+@pytest.mark.parametrize("name,least", [("sn22", 0.95), ("wc14", 0.99)])
+def test_real_annotations(shared, name, least):
+    """Most real images are registered, and the markings agree with the homography."""
+    archive = zipfile.ZipFile(shared / "samples" / "calibration" / f"{name}_ground_truth.zip")
+    errors_px, counts = [], []
+    files = sorted(file for file in archive.namelist() if file.endswith(".json"))[:100]
+    for file in files:
+        polylines_px = {
+            marking.strip(): np.array([(p["x"], p["y"]) for p in points]) * (959, 539) + 0.5
+            for marking, points in json.loads(archive.read(file)).items()
+        }
+        found = points_from_polylines(polylines_px, SIZE)
+        inside = in_image(found.keypoints_px)
+        assert found.known[:57][inside].all()
+        counts.append(inside.sum())
+        if found.image_from_pitch is not None:
+            pitch_from_image = np.linalg.inv(found.image_from_pitch)
+            marks = GroundMarks.of(polylines_px)
+            errors_px.append(np.median(marking_errors_px(pitch_from_image, marks)))
+    assert len(errors_px) >= least * len(files)
+    assert np.median(errors_px) < 1
+    assert 13 < np.mean(counts) < 17  # the reference finds 14.2 in 122 of the images
+
+
+def test_real_keypoints_agree_with_real_cameras(shared):
+    """With the cameras that explain every marking within 5 px."""
+    folder = shared / "samples" / "calibration"
+    cameras = zipfile.ZipFile(folder / "wc14_pnlcalib_cameras.zip")
+    truth = zipfile.ZipFile(folder / "wc14_ground_truth.zip")
+    errors_px = []
+    for file in sorted(truth.namelist())[:40]:
+        record = {
+            n.strip(): np.array([(p["x"], p["y"]) for p in points])
+            for n, points in json.loads(truth.read(file)).items()
+        }
+        camera = Camera.from_soccernet(json.loads(cameras.read(f"camera_{file}")), SIZE)
+        metrics = CalibrationMetrics([5.0])
+        metrics.update(camera, record)
+        if metrics.compute().thresholds[5.0].jac < 1:
+            continue
+        found = points_from_polylines({n: p * (959, 539) + 0.5 for n, p in record.items()}, SIZE)
+        inside = in_image(found.points_px)
+        expected_px = camera.project(PITCH.points_m)[0]
+        errors_px += np.linalg.norm(found.points_px - expected_px, axis=1)[inside].tolist()
+    assert len(errors_px) > 100
+    assert np.median(errors_px) < 2.5
+    assert np.quantile(errors_px, 0.95) < 10
+
+
+def test_bent_segments_end_where_the_bent_line_leaves_the_image():
+    straight = VIEWS["left goal"]
+    bent = Camera(straight.K, straight.R, straight.position_m, SIZE, [-1.0, 0, 0, 0])
+    stack = Camera(*(np.stack([getattr(c, n) for c in (straight, bent)])
+                     for n in ("K", "R", "position_m")), SIZE,
+                   np.stack([straight.distortion, bent.distortion]))  # fmt: skip
+    segments_px = visible_segments(stack, PITCH)
+    assert np.allclose(segments_px[0], visible_segments(straight, PITCH), atol=0.5, equal_nan=True)
+    assert np.allclose(segments_px[1], visible_segments(bent, PITCH), equal_nan=True)
+    dense_px = bent.project(Pitch().polylines_m(0.1)["Side line left"])[0]
+    inside = dense_px[((dense_px >= 0) & (dense_px <= SIZE)).all(axis=1)]
+    ends_px = segments_px[1][LINES.index("Side line left")]
+    gap_px = np.linalg.norm(ends_px - inside[[0, -1]], axis=1)
+    assert gap_px.max() < 2  # the points are 10 cm apart
+    assert np.linalg.norm(ends_px - segments_px[0][LINES.index("Side line left")], axis=1).max() > 1

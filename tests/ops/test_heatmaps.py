@@ -125,6 +125,18 @@ def test_segments_are_lines_of_ones():
     assert draw_segments(segments[:0], (20, 40), sigma=1.0).max() == 0
 
 
+def test_a_canvas_of_validation_serves_training():
+    canvas, points = Canvas(), torch.tensor([[3.0, 4.0]])
+    for inference in (True, False, True, False):
+        with torch.inference_mode(inference), torch.no_grad():
+            maps = canvas.clear((2, 8, 8), points.device, last=1.0)
+            canvas.points(points, torch.tensor([0]), sigma=1.0)
+            canvas.background(points, torch.tensor([1]), sigma=1.0)
+    predicted = torch.rand(2, 8, 8, requires_grad=True)
+    (predicted * maps).sum().backward()
+    assert torch.equal(predicted.grad, maps)
+
+
 @pytest.mark.parametrize("distance", [1, 3, 10])
 def test_peaks_are_the_highest_local_maxima_wherever_they_are(distance):
     torch.manual_seed(1)

@@ -9,7 +9,7 @@ from soccermaster.ops.matching import match
 def test_match_takes_the_cheapest_assignment_of_each_frame():
     cost = torch.tensor([[1.0, 1.5, 9.0], [2.0, 9.0, 9.0], [5.0, 1.0, 2.0]])  # target x query
     targets, queries = match(cost, torch.tensor([0, 0, 3]))
-    assert list(zip(targets.tolist(), queries.tolist(), strict=True)) == [(1, 0), (0, 1), (2, 1)]
+    assert list(zip(targets.tolist(), queries.tolist(), strict=True)) == [(0, 1), (1, 0), (2, 1)]
 
 
 def test_more_targets_than_queries_leave_the_dearest_unmatched():

@@ -34,22 +34,22 @@ def test_numbers_count_for_players_who_can_be_read():
         numbers=[7, 7, 23, 1, -1],
         legibility=[0.9, 0.2, nan, 0.9, nan],
     )
-    targets = make_targets(batch, detect_ball=False, number_rule="players")
+    targets = make_targets(batch, detect_ball=False, number_rule="paper")
     assert targets.numbers.tolist() == [7, NO_NUMBER, 23, NO_NUMBER, -1]
     assert targets.tens.tolist() == [9, 9, 1, 9, -1]  # none, none, "2", none, unknown
     assert targets.units.tolist() == [7, 10, 3, 10, -1]
-    released = make_targets(batch, detect_ball=False, number_rule="legible")
+    released = make_targets(batch, detect_ball=False, number_rule="official")
     assert released.numbers.tolist() == [7, NO_NUMBER, 23, 1, -1]
 
 
 def test_the_ball_is_left_out_unless_asked_for():
     batch = batch_of(roles=[PLAYER, BALL], numbers=[1, NO_NUMBER])
-    assert len(make_targets(batch, False, "players").roles) == 1
-    assert len(make_targets(batch, True, "players").roles) == 2
+    assert len(make_targets(batch, False, "paper").roles) == 1
+    assert len(make_targets(batch, True, "paper").roles) == 2
 
 
 def test_boxes_become_fractions_of_the_frame():
-    targets = make_targets(batch_of(roles=[PLAYER]), False, "players")
+    targets = make_targets(batch_of(roles=[PLAYER]), False, "paper")
     assert torch.allclose(targets.boxes_cxcywh, torch.tensor([[0.15, 0.5, 0.1, 0.6]]))
 
 

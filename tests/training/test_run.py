@@ -14,6 +14,7 @@ import torch
 from omegaconf import open_dict
 
 import soccermaster as sm
+from soccermaster.data.synthetic.writers import write_match_clips
 from soccermaster.training.run import evaluate, train
 from tests.configs import compose_train, names
 
@@ -79,6 +80,7 @@ def test_a_run_leaves_what_it_promises(run: Path):
         "pitch_keypoints",
         "pitch_lines",
         "events",
+        "events_middle_frame",
         "alignment",
     }
 
@@ -157,3 +159,45 @@ def test_all_loggers_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert list((tmp_path / "logs" / "csv").glob("*/metrics.csv"))
     assert list((tmp_path / "logs" / "tensorboard").glob("*/events.out*"))
     assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+@pytest.fixture(scope="module")
+def clips_with_a_broken_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five training clips of which one video was cut short, and two for validation."""
+    folder = tmp_path_factory.mktemp("clips")
+    for split, number in (("train", 5), ("valid", 2)):
+        write_match_clips(
+            folder, "MatchTime", split, number, image_size=(48, 64), duration_s=2.0, fps=5.0
+        )
+    broken = sorted((folder / "video_clip/MatchTime/train").rglob("*.mp4"))[0]
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    return folder
+
+
+def match_clips(folder: Path, output: Path, *overrides: str) -> list[str]:
+    return smoke(
+        output,
+        "dataset=[match_clips]",
+        f"paths.data={folder}",
+        "task=[events]",
+        "datasets.match_clips.dataset.num_frames=2",
+        "trainer.max_steps=6",
+        *overrides,
+    )
+
+
+def test_a_broken_video_is_left_out_and_reported(
+    clips_with_a_broken_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    train(compose_train(*match_clips(clips_with_a_broken_video, tmp_path)))
+    shown = capsys.readouterr().err
+    assert "training, epoch" in shown and "clips could not be read and were left out" in shown
+    entries = [json.loads(line) for line in (tmp_path / "unreadable_clips.jsonl").open()]
+    assert {entry["dataset"] for entry in entries} == {"match_clips"}
+    assert len({entry["clip"] for entry in entries}) == 1
+    assert all(entry["stage"] == "training" and ".mp4" in entry["reason"] for entry in entries)
+
+
+def test_a_broken_video_ends_a_strict_run(clips_with_a_broken_video: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"\.mp4: expected .*Fetch"):
+        train(compose_train(*match_clips(clips_with_a_broken_video, tmp_path, "strict=true")))

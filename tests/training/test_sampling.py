@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from soccermaster.training.sampling import EndlessBatches, EveryNth, TakingTurns
+from soccermaster.data.datasets.base import DatasetError
+from soccermaster.data.images import VideoError
+from soccermaster.structures import Annotations, Batch, Clip
+from soccermaster.training.sampling import AugmentedClips, EndlessBatches, EveryNth, TakingTurns
+from soccermaster.training.unreadable import ReadableBatches, UnreadableClips, collate_readable
 
 
 def first(sampler: EndlessBatches, count: int) -> list[list[tuple[int, int]]]:
@@ -44,40 +51,89 @@ def test_every_clip_is_evaluated_once_by_all_processes_together():
     assert sorted(i for part in parts for i in part) == list(range(7))
 
 
-class Numbers(torch.utils.data.Dataset):
-    def __init__(self, name: str) -> None:
-        self.name = name
+class Still(torch.utils.data.Dataset):
+    """Clips of one frame; those of `broken` cannot be read."""
 
-    def __getitem__(self, key: tuple[int, int]) -> str:
-        return f"{self.name}{key[0]}"
+    def __init__(self, name: str, clips: int, broken: tuple[int, ...] = ()) -> None:
+        self.name, self.clips, self.broken = name, clips, broken
+
+    def __len__(self) -> int:
+        return self.clips
+
+    def __getitem__(self, index: int) -> Clip:
+        if index in self.broken:
+            raise VideoError(f"{self.name}{index}.mp4: cut short")
+        frames = np.zeros((1, 2, 2, 3), np.uint8)
+        return Clip(frames, np.zeros(1), Annotations(), f"{self.name}{index}", self.name)
 
 
-def turns() -> TakingTurns:
+def turns(broken: tuple[int, ...] = (), strict: bool = False) -> TakingTurns:
+    sets = [Still("a", 4, broken), Still("b", 2)]
     return TakingTurns(
         {
-            name: DataLoader(
-                Numbers(name),
-                batch_sampler=EndlessBatches(clips, 1, seed=0),
-                collate_fn=lambda items: items[0],
+            clips.name: DataLoader(
+                AugmentedClips(clips, lambda clip, rng: clip, seed=0, strict=strict),
+                batch_sampler=EndlessBatches(len(clips), 1, seed=0),
+                collate_fn=partial(collate_readable, provides=(), source=clips.name),
             )
-            for name, clips in (("a", 4), ("b", 2))
+            for clips in sets
         }
     )
 
 
+def ids(batches: Iterable[Batch]) -> list[str]:
+    return [clip_id for batch in batches for clip_id in batch.clip_ids]
+
+
 def test_datasets_take_turns_for_one_pass_over_the_longest():
-    served = list(turns())
+    served = ids(turns())
     assert len(served) == 8
     assert [item[0] for item in served] == ["a", "b"] * 4
     assert sorted(served[::2]) == ["a0", "a1", "a2", "a3"]
 
 
-def test_a_resumed_loader_goes_on_where_the_other_stopped():
-    one = turns()
-    whole = [*one, *one]  # two epochs
-    again = turns()
-    iterator = iter(again)
-    start = [next(iterator) for _ in range(5)]
-    resumed = turns()
-    resumed.load_state_dict(again.state_dict())
-    assert start + list(resumed) + list(resumed) == whole
+@pytest.mark.parametrize("broken", [(), (1,), (0, 3)])
+def test_a_resumed_loader_goes_on_where_the_other_stopped(broken: tuple[int, ...]):
+    one = turns(broken)
+    whole = [*ids(one), *ids(one)]  # two epochs
+    assert len(whole) == 16
+    for stop in range(16):
+        again = turns(broken)
+        batches = itertools.chain(again, again)
+        start = ids(itertools.islice(batches, stop))
+        resumed = turns(broken)
+        resumed.load_state_dict(again.state_dict())
+        rest = ids(resumed) + (ids(resumed) if stop < 8 else [])
+        assert start + rest == whole
+
+
+def test_unreadable_clips_are_left_out_counted_and_reported():
+    loader = turns(broken=(1, 2))
+    served = ids(loader)
+    assert sorted(set(served[::2])) == ["a0", "a3"] and len(served) == 8
+    found = loader.unreadable
+    assert {clip.clip for clip in found.clips} == {1, 2}
+    assert found.attempts["a"] == 4 + len(found.clips) and found.attempts["b"] == 4
+    report = found.report()
+    assert f"a: {len(found.clips)} of {found.attempts['a']} clips could not be read" in report
+    assert "clip 1: a1.mp4: cut short" in report and "b:" not in report
+    assert len(found.gather().clips) >= 2 and found.clips == [] and found.report() == ""
+
+
+def test_strict_loading_ends_with_the_error():
+    with pytest.raises(VideoError, match=r"a1\.mp4: cut short"):
+        list(turns(broken=(1,), strict=True))
+
+
+def test_a_dataset_without_a_readable_clip_is_an_error():
+    with pytest.raises(DatasetError, match=r"(?s)'a'.*in a whole pass.*a0\.mp4"):
+        list(turns(broken=(0, 1, 2, 3)))
+
+
+def test_evaluation_leaves_out_what_cannot_be_read():
+    clips = AugmentedClips(Still("a", 5, broken=(1, 4)), lambda c, rng: c, seed=0, strict=False)
+    collate = partial(collate_readable, provides=(), source="a")
+    loader = DataLoader(clips, batch_size=2, collate_fn=collate)
+    found = UnreadableClips()
+    assert ids(ReadableBatches(loader, "a", found)) == ["a0", "a2", "a3"]
+    assert [clip.clip for clip in found.clips] == [1, 4] and found.attempts["a"] == 5

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import av
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from soccermaster.data.images import VideoError, existing_file
+from soccermaster.data.images import VideoError, existing_file, reduction
 
 __all__ = [
     "VideoError",
@@ -31,6 +32,7 @@ __all__ = [
     "iter_frames",
     "probe",
     "read_frames",
+    "stream_frames",
 ]
 
 # More decoder threads hardly help one video, and several worker processes share the cores.
@@ -201,6 +203,34 @@ def read_frames(
     for frame in _decode_at(path, sorted(rows_of_pts), index):
         frames[rows_of_pts[frame.pts]] = _to_rgb(frame, size)
     return frames
+
+
+def stream_frames(
+    path: Path | str, indices: Sequence[int], at_least: tuple[int, int] | None = None
+) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The frames with the given ascending numbers, one in memory at a time.
+
+    Args:
+        path: video file.
+        indices: frame numbers, ascending; a repeated one gives the frame again.
+        at_least: (h, w); frames may come at the `reduction` of their size that this permits.
+
+    Raises:
+        VideoError: missing or damaged video, or a frame outside of it.
+        ValueError: numbers that do not ascend.
+    """
+    path = existing_file(path)
+    index = _frame_index(path)
+    wanted = checked_indices(indices, len(index.pts), path)
+    if wanted != sorted(wanted):
+        raise ValueError(f"{path}: expected ascending frame numbers, got {wanted}. Sort them.")
+    factor = reduction((index.height, index.width), at_least)
+    size = (index.height // factor, index.width // factor)
+    repeats = Counter(int(index.pts[i]) for i in wanted)
+    for frame in _decode_at(path, sorted(repeats), index):
+        image = _to_rgb(frame, size)
+        for _ in range(repeats[frame.pts]):
+            yield image
 
 
 def iter_frames(
@@ -379,11 +409,15 @@ def _decoded(
         raise _damaged(path, error) from error
 
 
-def _to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
+def _to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None) -> UInt8[np.ndarray, "H W 3"]:
     height, width = size or (frame.height, frame.width)
     shrinks = height <= frame.height and width <= frame.width
     method = "AREA" if shrinks else "BILINEAR"
-    return frame.reformat(width, height, format="rgb24", interpolation=method).to_ndarray()
+    # One thread: waking others costs more than they save on a frame.
+    rgb = frame.reformat(width, height, format="rgb24", interpolation=method, threads=1)
+    plane = rgb.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+    return rows[:, : 3 * width].reshape(height, width, 3)
 
 
 def _check_complete(stream: av.VideoStream, count: int, last_time_s: float, path: Path) -> None:

@@ -19,6 +19,7 @@ from soccermaster.data.datasets import DatasetError
 from soccermaster.data.synthetic.files import write_json
 from soccermaster.downstream.json_records import read_records
 from soccermaster.geometry import Camera
+from soccermaster.geometry.calibration import calibrate
 from soccermaster.metrics.calibration import (
     EVALUATION_SIZE,
     CalibrationMetrics,
@@ -206,31 +207,26 @@ def _camera(path: Path | str, image: str, record: Any) -> Camera:
 
 
 def _solve(path: Path | str, image: str, record: Any) -> Camera | None:
-    """The camera from a record {"kp": {"7": {x, y, p}}, "lines": {"3": {x_1, y_1, x_2, y_2}}}."""
-    from soccermaster.geometry.calibration import calibrate
+    """The camera from a record {"kp": {"7": {x, y}}, "lines": {"3": {x_1, y_1, x_2, y_2}}}.
 
+    Scores in the record say how sure a detector is that a point is there, not how exact its place
+    is; they are not used.
+    """
     try:
         points, lines = record.get("kp", {}), record.get("lines", {})
-        if not points.keys() | lines.keys():
-            return None
+        if "kp" not in record and "lines" not in record:
+            raise KeyError("kp")
         points_px = {int(k): _pixel(v["x"], v["y"]) for k, v in points.items()}
         lines_px = {
             int(k): (_pixel(v["x_1"], v["y_1"]), _pixel(v["x_2"], v["y_2"]))
             for k, v in lines.items()
         }
-        point_scores = {int(k): float(v.get("p", 1.0)) for k, v in points.items()}
-        line_scores = {
-            int(k): min(float(v.get("p_1", 1.0)), float(v.get("p_2", 1.0)))
-            for k, v in lines.items()
-        }
-        return calibrate(
-            points_px, lines_px, EVALUATION_SIZE, point_scores=point_scores, line_scores=line_scores
-        ).camera
+        return calibrate(points_px, lines_px, EVALUATION_SIZE).camera
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError.at(
             path, record=f"{image}.json",
             expected='a camera "camera_NNNNN.json" or keypoints {"kp": ..., "lines": ...}',
-            got=repr(error), fix="See the section on camera calibration in docs.",
+            got=repr(error), fix="Give the folder with the predictions as predictions.",
         ) from error  # fmt: skip
 
 

@@ -44,6 +44,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         *_LAST,
     ),
     "embeddings": _schema(*_OF_DETECTION, ("vector", pa.list_(_FLOAT)), *_LAST),
+    # Mean colour of the upper body without grass: L, a, b in 0..255 (OpenCV).
+    "colours": _schema(*_OF_DETECTION, ("lab", pa.list_(_FLOAT, 3)), *_LAST),
     # Whose detection it is; a detection without a row belongs to nobody.
     "track_ids": _schema(*_OF_DETECTION, ("track_id", _FRAME), *_LAST),
     # A camera per frame. A camera that is not valid is NaN, never a neighbour's or an old one.
@@ -70,6 +72,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "track_clusters": _schema(("track_id", _FRAME), ("cluster", _CLASS), *_LAST),
     # team: index in vocabulary.TEAMS; per detection, for a rule may decide frame by frame.
     "teams": _schema(*_OF_DETECTION, ("team", _CLASS), *_LAST),
+    # What was written for the clip, relative to the output; frame is 0.
+    "files": _schema(("frame", _FRAME), ("path", _TEXT), *_LAST),
 }
 _SORT_KEYS = ("frame", "track_id", "detection_id")
 

@@ -88,12 +88,14 @@ class Stage(ABC):
     Attributes:
         name: one word, unique in a chain unless the stage is used twice (then it is numbered).
         version: raise it when the same configuration gives other results than before.
+        per_video: runs on whole videos, before they are cut into clips.
         requires: kinds of records (`records.SCHEMAS`) that must be there.
         provides: kinds that are there afterwards, new or replaced.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    per_video: ClassVar[bool] = False
     requires: frozenset[str] = frozenset()
     provides: frozenset[str] = frozenset()
 
@@ -118,6 +120,14 @@ class Stage(ABC):
 
         Raises:
             StageError: the stage cannot say anything about this clip.
+        """
+
+    def finish(self, output: Path, clips: Sequence[tuple[str, int]]) -> None:  # noqa: B027
+        """Called once after all clips, for files about the whole data set.
+
+        Args:
+            output: folder of the data set.
+            clips: id and number of the clips that are done.
         """
 
 

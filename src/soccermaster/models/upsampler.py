@@ -65,15 +65,17 @@ class PixelShuffleUpsampler(nn.Module):
 
 
 class PyramidHead(nn.Module):
-    """Conv, norm, ReLU, 1x1 conv on the finest map of the encoder's pyramid.
+    """Conv, norm, ReLU, 1x1 conv on one map of the encoder's pyramid.
 
     Args:
         in_channels: of that map.
         out_channels: channels of the maps.
+        level: which map; the last is the finest.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, level: int = -1) -> None:
         super().__init__()
+        self.level = level
         self.hidden = nn.Sequential(
             nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(in_channels),
@@ -81,15 +83,15 @@ class PyramidHead(nn.Module):
         )
         self.logits = nn.Conv2d(in_channels, out_channels, 1)
 
-    def forward(self, finest: Float[Tensor, "b D h w"]) -> Float[Tensor, "b C h w"]:
+    def forward(self, features: Float[Tensor, "b D h w"]) -> Float[Tensor, "b C h w"]:
         """Logits of the dense maps."""
-        return self.logits(self.hidden(finest))
+        return self.logits(self.hidden(features))
 
     def of_clips(self, features: Features) -> Float[Tensor, "B T C h w"]:
         """Logits of every frame of some clips, from their pyramid."""
-        finest = features.pyramid[-1]
-        maps = self(rearrange(finest, "B T D h w -> (B T) D h w"))
-        return rearrange(maps, "(B T) C h w -> B T C h w", B=len(finest))
+        chosen = features.pyramid[self.level]
+        maps = self(rearrange(chosen, "B T D h w -> (B T) D h w"))
+        return rearrange(maps, "(B T) C h w -> B T C h w", B=len(chosen))
 
 
 def dense_head(

@@ -22,7 +22,8 @@ class Canvas:
     """Planes that are drawn again and again: clearing undoes what was drawn, and nothing else.
 
     A batch of large targets is hundreds of megabytes of which a few percent are not blank. What is
-    drawn is valid until the next `clear`; autograd refuses a backward pass through it after that.
+    drawn is valid until the next `clear`; a loss that keeps its targets for the backward pass
+    copies them.
     """
 
     def __init__(self) -> None:
@@ -45,8 +46,9 @@ class Canvas:
         """
         planes = self._planes
         if planes is None or planes.shape != shape or planes.device != device:
-            planes = torch.zeros(shape, device=device)
-            planes[..., -1, :, :] = last
+            with torch.inference_mode(False):  # what validation draws first, training draws later
+                planes = torch.zeros(shape, device=device)
+                planes[..., -1, :, :] = last
             self._planes = planes
         else:
             for cells, blank in self._drawn:

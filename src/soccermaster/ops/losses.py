@@ -61,6 +61,7 @@ def heatmap_focal(
     a constant in the backward pass.
     Source: Li et al., Generalized Focal Loss, NeurIPS 2020 (quality focal loss), applied per pixel.
     """
+    targets = targets.clone()  # kept for the backward pass; the caller may draw on its own again
     with torch.autocast(probabilities.device.type, enabled=False):
         p = probabilities.float()
         cross_entropy = F.binary_cross_entropy(p, targets, reduction="none")

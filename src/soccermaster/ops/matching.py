@@ -22,7 +22,7 @@ def match(
         frame: the frame of each target, ascending.
 
     Returns:
-        Target row and query of each matched pair, by frame and query.
+        Target row and query of each matched pair, by frame and target.
 
     Raises:
         ValueError: a cost is NaN or infinite, which means that the predictions are.
@@ -36,7 +36,7 @@ def match(
     on_cpu = cost.float().cpu().numpy()
     targets, queries, first = [], [], 0
     for count in counts:
-        q, t = linear_sum_assignment(on_cpu[first : first + count].T)
+        t, q = linear_sum_assignment(on_cpu[first : first + count])
         targets.append(torch.from_numpy(first + t))
         queries.append(torch.from_numpy(q))
         first += count

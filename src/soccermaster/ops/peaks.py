@@ -5,6 +5,7 @@ Positions are in cells, as in `ops.heatmaps`: cell (column i, row j) covers [i, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -23,8 +24,8 @@ def find_peaks(
     """The best peaks of each heatmap, at least `min_distance` cells apart along x or y.
 
     Peaks next to the border are as good as others. Where a map has fewer peaks than asked for, the
-    missing ones have score 0. The maps are read once, for the maximum of every row; maps whose best
-    cell outside the peaks found so far is on a slope are looked at again.
+    missing ones have score 0. The maps are read once, for the maximum of every row; what follows
+    looks at few of their cells.
 
     Args:
         heatmaps: non-negative scores; need not be contiguous.
@@ -38,27 +39,21 @@ def find_peaks(
         Positions (x, y) in cells and scores.
     """
     *batch, _, width = heatmaps.shape
-    maps = _Maps(heatmaps)
-    row_best = heatmaps.amax(-1).reshape(len(maps), -1).clone()  # (n, h)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []  # score, row, column of each peak, (n,) each
-    doubtful = torch.zeros(len(maps), dtype=torch.bool, device=heatmaps.device)
-    for number in range(num_peaks):
-        score, row = row_best.max(-1)
-        cells = _hide(maps.rows(row[:, None]), row[:, None], found, min_distance)[:, 0]
-        column = cells.argmax(-1)
-        if number:
-            doubtful |= (maps.window(row, column, min_distance) > score) & (score > 0)
-        found.append((score, row, column))
-        if number + 1 < num_peaks:
-            near = (row[:, None] + maps.offsets(min_distance)).clamp(0, maps.height - 1)
-            left = _hide(maps.rows(near), near, found, min_distance).amax(-1)
-            row_best.scatter_(1, near, left)
-    scores, rows, columns = (torch.stack(part, dim=1) for part in zip(*found, strict=True))
-    scores = scores.clamp(min=0)
-    if bool(doubtful.any()):
-        again = doubtful.nonzero().flatten()
-        scores[again], index = _all_peaks(maps.whole(again), num_peaks, min_distance)
-        rows[again], columns[again] = index // width, index % width
+    maps = _Maps.of(heatmaps)
+    row_best = heatmaps.amax(-1).reshape(len(maps), -1)
+    scores, rows, columns, unclear = _search(maps, row_best, num_peaks, min_distance, rounds=0)
+    for rounds in (8, None):
+        if not bool(unclear.any()):
+            break
+        again = unclear.nonzero().flatten()
+        some = maps.select(again)
+        if rounds is None:
+            scores[again], index = _all_peaks(some.whole(), num_peaks, min_distance)
+            rows[again], columns[again] = index // width, index % width
+        else:
+            scores[again], rows[again], columns[again], unclear[again] = _search(
+                some, row_best[again], num_peaks, min_distance, rounds
+            )
     positions = torch.stack([columns, rows], dim=-1).to(heatmaps.dtype)
     if refine == "subpixel":
         positions = positions + 0.5 + _parabola_offsets(maps, rows, columns)
@@ -67,60 +62,135 @@ def find_peaks(
     return positions.reshape(*batch, num_peaks, 2), scores.reshape(*batch, num_peaks)
 
 
+@dataclass(frozen=True)
 class _Maps:
-    """Heatmaps in one row, without copying them when their batch axes cannot be merged."""
+    """Heatmaps as one table of rows, without copying them when their batch axes cannot be merged.
 
-    def __init__(self, heatmaps: Float[Tensor, "*b h w"]) -> None:
-        self.maps = heatmaps
-        self.height, self.width = heatmaps.shape[-2:]
-        counts = [torch.arange(n, device=heatmaps.device) for n in heatmaps.shape[:-2]]
-        grid = torch.meshgrid(*counts, indexing="ij") if counts else ()
-        self.where = tuple(axis.reshape(-1) for axis in grid)  # of each map, along each batch axis
+    (Selecting whole rows of a table is much faster than indexing several axes.)
+    """
+
+    table: Float[Tensor, "rows w"]
+    first: Int[Tensor, " n"]  # row of the table at which each map begins
+    height: int
+
+    @classmethod
+    def of(cls, heatmaps: Float[Tensor, "*b h w"]) -> _Maps:
+        height, width = heatmaps.shape[-2:]
+        if heatmaps.stride()[-2:] != (width, 1) or any(s % width for s in heatmaps.stride()[:-2]):
+            heatmaps = heatmaps.contiguous()
+        first = torch.zeros(1, dtype=torch.long, device=heatmaps.device)
+        for count, stride in zip(heatmaps.shape[:-2], heatmaps.stride()[:-2], strict=True):
+            steps = torch.arange(count, device=heatmaps.device) * (stride // width)
+            first = (first[:, None] + steps).flatten()
+        spans = zip(heatmaps.shape[:-2], heatmaps.stride()[:-2], strict=True)
+        rows = sum((n - 1) * (stride // width) for n, stride in spans) + height
+        return cls(heatmaps.as_strided((rows, width), (width, 1)), first, height)
 
     def __len__(self) -> int:
-        return len(self.where[0]) if self.where else 1
+        return len(self.first)
 
-    def offsets(self, distance: int) -> Int[Tensor, " k"]:
-        return torch.arange(-distance, distance + 1, device=self.maps.device)
+    @property
+    def width(self) -> int:
+        return self.table.shape[1]
+
+    def select(self, which: Int[Tensor, " m"]) -> _Maps:
+        return _Maps(self.table, self.first[which], self.height)
 
     def rows(self, rows: Int[Tensor, "n k"]) -> Float[Tensor, "n k w"]:
-        return self.maps[(*(axis[:, None] for axis in self.where), rows)]
+        wanted = (self.first[:, None] + rows).flatten()
+        return self.table.index_select(0, wanted).view(*rows.shape, self.width)
 
-    def cells(self, rows: Int[Tensor, "n k"], columns: Int[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        return self.maps[(*(axis[:, None] for axis in self.where), rows, columns)]
+    def cells(
+        self, rows: Int[Tensor, "n *k"], columns: Int[Tensor, "n *k"]
+    ) -> Float[Tensor, "n *k"]:
+        first = self.first.view(-1, *[1] * (rows.ndim - 1))
+        return self.table[first + rows, columns]
 
-    def window(
-        self, row: Int[Tensor, " n"], column: Int[Tensor, " n"], distance: int
-    ) -> Float[Tensor, " n"]:
-        """The maximum within a distance of one cell of each map."""
-        offsets = self.offsets(distance)
-        rows = (row[:, None] + offsets).clamp(0, self.height - 1)[:, :, None]
-        columns = (column[:, None] + offsets).clamp(0, self.width - 1)[:, None]
-        cells = self.maps[(*(axis[:, None, None] for axis in self.where), rows, columns)]
-        return cells.amax((-2, -1))
+    def whole(self) -> Float[Tensor, "n h w"]:
+        return self.rows(torch.arange(self.height, device=self.first.device).expand(len(self), -1))
 
-    def whole(self, which: Int[Tensor, " m"]) -> Float[Tensor, "m h w"]:
-        return self.maps[tuple(axis[which] for axis in self.where)].reshape(
-            -1, self.height, self.width
-        )
+
+def _search(
+    maps: _Maps,
+    row_best: Float[Tensor, "n h"],
+    num_peaks: int,
+    min_distance: int,
+    rounds: int,
+) -> tuple[Float[Tensor, "n p"], Int[Tensor, "n p"], Int[Tensor, "n p"], Bool[Tensor, " n"]]:
+    """Scores, rows and columns of the best peaks, and which maps would need more rounds.
+
+    The best cell that is not hidden is a peak when nothing near exceeds it. Otherwise it is on the
+    slope of a higher cell that is hidden, and so is, being lower, everything near that higher cell:
+    all of it is hidden, and the next best cell is looked at, `rounds` times for each peak.
+    """
+    row_best = row_best.clone()
+    offsets = torch.arange(-min_distance, min_distance + 1, device=row_best.device)
+    hidden: list[tuple[Tensor, Tensor]] = []
+    unclear = torch.zeros(len(maps), dtype=torch.bool, device=row_best.device)
+
+    def best() -> tuple[Tensor, Tensor, Tensor]:
+        score, row = row_best.max(-1)
+        cells = _hide(maps.rows(row[:, None]), row[:, None], hidden, offsets)
+        return score, row, cells[:, 0].argmax(-1)
+
+    def hide(row: Tensor, column: Tensor) -> None:
+        hidden.append((row, column))
+        near = (row[:, None] + offsets).clamp(0, maps.height - 1)
+        row_best.scatter_(1, near, _hide(maps.rows(near), near, hidden, offsets).amax(-1))
+
+    found = []
+    for number in range(num_peaks):
+        score, row, column = best()
+        for spent in range(rounds + 1 if number else 0):
+            top, top_row, top_column = _window_best(maps, row, column, offsets)
+            slope = (top > score) & (score > 0)
+            if spent == rounds:
+                unclear |= slope
+            elif not bool(slope.any()):
+                break
+            else:
+                hide(torch.where(slope, top_row, _NOWHERE), top_column)
+                score, row, column = best()
+        found.append((score, row, column))
+        if number + 1 < num_peaks:
+            hide(row, column)
+    scores, rows, columns = (torch.stack(part, dim=1) for part in zip(*found, strict=True))
+    return scores.clamp(min=0), rows, columns, unclear
+
+
+_NOWHERE = -1_000_000
 
 
 def _hide(
     cells: Float[Tensor, "n k w"],
     rows: Int[Tensor, "n k"],
-    found: list[tuple[Tensor, Tensor, Tensor]],
-    min_distance: int,
+    hidden: list[tuple[Tensor, Tensor]],
+    offsets: Int[Tensor, " o"],
 ) -> Float[Tensor, "n k w"]:
-    """Some rows of the maps, changed in place: -inf around the peaks that were found."""
-    width = cells.shape[-1]
-    offsets = torch.arange(-min_distance, min_distance + 1, device=cells.device)
-    for _, row, column in found:
-        near_row = (rows - row[:, None]).abs() <= min_distance
-        columns = (column[:, None] + offsets).clamp(0, width - 1)
+    """Some rows of the maps, changed in place: -inf around the hidden cells."""
+    for row, column in hidden:
+        near_row = (rows - row[:, None]).abs() <= offsets[-1]
+        columns = (column[:, None] + offsets).clamp(0, cells.shape[-1] - 1)
         columns = columns[:, None].expand(-1, rows.shape[1], -1)
         kept = cells.gather(2, columns).masked_fill_(near_row[:, :, None], -torch.inf)
         cells.scatter_(2, columns, kept)
     return cells
+
+
+def _window_best(
+    maps: _Maps, row: Int[Tensor, " n"], column: Int[Tensor, " n"], offsets: Int[Tensor, " o"]
+) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """The highest cell near one cell of each map: its value, row and column."""
+    rows = (row[:, None] + offsets).clamp(0, maps.height - 1)
+    columns = (column[:, None] + offsets).clamp(0, maps.width - 1)
+    cells = maps.cells(rows[:, :, None], columns[:, None])
+    top, index = cells.flatten(1).max(-1)
+    index = index[:, None]
+    return (
+        top,
+        rows.gather(1, index // len(offsets))[:, 0],
+        columns.gather(1, index % len(offsets))[:, 0],
+    )
 
 
 def _all_peaks(

@@ -20,9 +20,9 @@ from soccermaster.models.detr_decoder import DetrDecoder
 from soccermaster.ops.boxes import cxcywh_to_xyxy, generalized_box_iou, xyxy_to_cxcywh
 from soccermaster.ops.losses import masked_cross_entropy, sigmoid_focal_loss
 from soccermaster.ops.matching import match
-from soccermaster.structures import Athletes, AthletesPrediction, Batch, Features
+from soccermaster.structures import AthletesPrediction, Batch, Features
 from soccermaster.tasks.base import Recipe, Task
-from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, UNKNOWN
+from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
 
 NO_ROLE = len(ROLES)
 NO_TENS, NO_UNITS = 9, 10
@@ -61,8 +61,8 @@ class AthleteDetection(Task):
             initial_size: of the decoder, see `DetrDecoder`; the defaults are the published shape.
         auxiliary_losses: teach every decoder layer, not the last alone.
         detect_ball: learn the ball as one more person with role "ball".
-        number_rule: whose number counts. "players": players with a legible number (the paper);
-            "legible": anybody with a legible number (the released code). None: that of the recipe.
+        number_rule: whose number counts. "paper": players with a legible number; "official":
+            anybody with a legible number (the released code). None: that of the recipe.
         term_weights: of the loss terms; None takes the paper's.
         lr: learning rate of the head.
         max_detections: predictions kept per frame.
@@ -95,7 +95,7 @@ class AthleteDetection(Task):
         initial_size: tuple[float, float] = (0.1192, 0.1192),
         auxiliary_losses: bool = True,
         detect_ball: bool = False,
-        number_rule: Literal["players", "legible"] | None = None,
+        number_rule: Literal["paper", "official"] | None = None,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
         max_detections: int = 100,
@@ -104,9 +104,9 @@ class AthleteDetection(Task):
     ) -> None:
         super().__init__(PAPER_TERM_WEIGHTS if term_weights is None else term_weights, lr, recipe)
         if number_rule is None:
-            number_rule = "legible" if recipe == "official" else "players"
-        if number_rule not in ("players", "legible"):
-            raise ValueError(f"expected number_rule 'players' or 'legible', got '{number_rule}'")
+            number_rule = "official" if recipe == "official" else "paper"
+        if number_rule not in ("paper", "official"):
+            raise ValueError(f"expected number_rule 'paper' or 'official', got '{number_rule}'")
         self.auxiliary_losses = auxiliary_losses
         self.detect_ball = detect_ball
         self.number_rule = number_rule
@@ -272,10 +272,12 @@ def matching_cost(
     found = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
     missed = 0.75 * p**2 * -(1 - p + 1e-8).log()
     per_query = torch.cat([(2 * (found - missed)).unsqueeze(1), boxes.float().mT], dim=1)
-    base, *queries = per_query[targets.frame].unbind(1)  # (M, Q) each
+    base, *queries = per_query.index_select(0, targets.frame).unbind(1)  # (M, Q) each
     people = targets.boxes_cxcywh.float().unsqueeze(-1).unbind(1)  # (M, 1) each
-    distance = sum((q - t).abs() for q, t in zip(queries, people, strict=True))
-    return base + 5 * distance - 2 * _giou_table(queries, people)
+    cost = base.clone()
+    for q, t in zip(queries, people, strict=True):
+        cost.add_((q - t).abs_(), alpha=5)
+    return cost.sub_(_giou_table(queries, people), alpha=2)
 
 
 def _giou_table(
@@ -284,17 +286,20 @@ def _giou_table(
     """GIoU of boxes given as cx, cy, w, h apart."""
     overlap, hull = [], []
     for centre, size in ((0, 2), (1, 3)):
-        a_low, a_high = a[centre] - a[size] / 2, a[centre] + a[size] / 2
+        a_low = torch.add(a[centre], a[size], alpha=-0.5)
+        a_high = torch.add(a[centre], a[size], alpha=0.5)
         b_low, b_high = b[centre] - b[size] / 2, b[centre] + b[size] / 2
-        overlap.append((torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0))
-        hull.append(torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low))
-    intersection, enclosing = overlap[0] * overlap[1], hull[0] * hull[1]
-    union = a[2] * a[3] + b[2] * b[3] - intersection
-    return intersection / (union + 1e-9) - (enclosing - union) / (enclosing + 1e-9)
+        inner = torch.minimum(a_high, b_high).sub_(torch.maximum(a_low, b_low))
+        overlap.append(inner.clamp_(min=0))
+        hull.append(torch.maximum(a_high, b_high, out=a_high).sub_(torch.minimum(a_low, b_low)))
+    intersection, enclosing = overlap[0].mul_(overlap[1]), hull[0].mul_(hull[1])
+    union = (a[2] * a[3]).add_(b[2] * b[3]).sub_(intersection)
+    iou = intersection.div_(union + 1e-9)
+    return iou.sub_((enclosing - union).div_(enclosing.add_(1e-9)))
 
 
 def make_targets(
-    batch: Batch, detect_ball: bool, number_rule: Literal["players", "legible"]
+    batch: Batch, detect_ball: bool, number_rule: Literal["paper", "official"]
 ) -> AthleteTargets:
     """Annotated people -> targets in fractions of the frame, without those of padding frames."""
     if batch.athletes is None:
@@ -309,7 +314,7 @@ def make_targets(
     people = people.select(keep)
     height, width = batch.image_size
     size = people.boxes_xyxy_px.new_tensor([width, height, width, height])
-    numbers = readable_numbers(people, number_rule)
+    numbers = people.readable_numbers(number_rule)
     has_number = (numbers >= 0) & (numbers < NO_NUMBER)
     tens = torch.where(has_number & (numbers >= 10), numbers // 10 - 1, NO_TENS)
     units = torch.where(has_number, numbers % 10, NO_UNITS)
@@ -321,18 +326,3 @@ def make_targets(
         tens=torch.where(numbers == UNKNOWN, UNKNOWN, tens),
         units=torch.where(numbers == UNKNOWN, UNKNOWN, units),
     )
-
-
-def readable_numbers(
-    people: Athletes, number_rule: Literal["players", "legible"]
-) -> Int[Tensor, " M"]:
-    """The number where it can be read, NO_NUMBER where it cannot, -1 where nobody knows.
-
-    A number whose legibility was not annotated counts as readable.
-    """
-    unreadable = people.legibility <= LEGIBLE_ABOVE  # False for NaN
-    if number_rule == "players":
-        unreadable = unreadable | (
-            (people.roles != ROLES.index("player")) & (people.roles != UNKNOWN)
-        )
-    return torch.where(unreadable, NO_NUMBER, people.numbers)

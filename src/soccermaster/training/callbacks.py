@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from soccermaster.structures import Batch
+from soccermaster.training.unreadable import UnreadableClips
 
 LAST_NAME = "last.ckpt"
 
@@ -160,3 +161,36 @@ class LastCheckpoint(Callback):
             Console(stderr=True, soft_wrap=True).print(
                 "\nInterrupted: finishing this step and saving. Ctrl-C again stops at once."
             )
+
+
+class ReportUnreadable(Callback):
+    """Says which clips could not be read, at the end of every epoch and of every evaluation.
+
+    Args:
+        unreadable: what the loaders counted.
+        path: of a file that gets one JSON line per clip.
+    """
+
+    def __init__(self, unreadable: UnreadableClips, path: Path | str) -> None:
+        self.unreadable = unreadable
+        self.path = Path(path)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report; an epoch that `max_steps` or Ctrl-C cuts short ends as well."""
+        self._report(trainer, "training")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report, unless training does it later."""
+        if not trainer.training:
+            self._report(trainer, "evaluation")
+
+    def _report(self, trainer: Trainer, stage: str) -> None:
+        everything = self.unreadable.gather()
+        if everything.clips and trainer.is_global_zero:
+            everything.append_to(
+                self.path, stage=stage, epoch=trainer.current_epoch, step=trainer.global_step
+            )
+            console = Console(stderr=True, soft_wrap=True, highlight=False)
+            console.print(f"[yellow]{stage}, epoch {trainer.current_epoch}:")
+            console.print(everything.report(), markup=False)
+            console.print(f"all of them: {self.path}", style="dim")

@@ -53,7 +53,7 @@ def write_pictures(
     was_training = model.training
     model.eval()
     paths = []
-    for source, loader in zip(data.sources, data.evaluation_loaders(split), strict=True):
+    for source, loader in zip(data.having(split), data.evaluation_loaders(split), strict=True):
         drawn = 0
         for batch in loader:
             batch = batch.to(device)

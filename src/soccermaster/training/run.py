@@ -18,7 +18,7 @@ from rich.console import Console
 from soccermaster.model import SoccerModel, initialise_from, load_model
 from soccermaster.models.weights import check_fit, find_checkpoint, read_config
 from soccermaster.training.baselines import Baselines
-from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint
+from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint, ReportUnreadable
 from soccermaster.training.datamodule import ClipDataModule
 from soccermaster.training.module import MultiTaskModule
 from soccermaster.training.pictures import write_pictures
@@ -35,6 +35,8 @@ TRAIN_KEYS = frozenset(
         "baselines",
         "checkpoint_every_n_steps",
         "num_workers",
+        "strict",
+        "allow_shared_games",
         "loss_weights",
         "encoder",
         "text",
@@ -62,6 +64,8 @@ EVALUATE_KEYS = frozenset(
         "precision",
         "seed",
         "num_workers",
+        "strict",
+        "allow_shared_games",
         "datasets",
         "trainer",
         "callbacks",
@@ -71,6 +75,7 @@ EVALUATE_KEYS = frozenset(
 CHECKPOINT_NAME = "checkpoint"
 METRICS_NAME = "metrics.json"
 PICTURES_NAME = "pictures"
+UNREADABLE_NAME = "unreadable_clips.jsonl"
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -104,13 +109,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
     data = make_datamodule(cfg)
     routes = route(model.tasks, data.provides("train"))
     idle = data.keep(routes)
+    data.sizes("valid")  # opens them: what is missing shows now, not after the training
     model.config["input_sizes"] = input_sizes(routes, data)
     module = MultiTaskModule(
         model, routes, cfg.loss_weights, instantiate(cfg.optim), list(cfg.freeze)
     )
 
     last = LastCheckpoint(output, cfg.checkpoint_every_n_steps)
-    trainer = make_trainer(cfg, [last], len(data.sources))
+    report = ReportUnreadable(data.unreadable, output / UNREADABLE_NAME)
+    trainer = make_trainer(cfg, [last, report], len(data.sources))
     data.validates_in_training = cfg.trainer.val_check_interval is not None
     if trainer.is_global_zero:
         if idle:
@@ -152,7 +159,12 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     """
     console = Console(soft_wrap=True)
     directory = find_checkpoint(cfg.checkpoint)
-    run = read_config(directory)["run"]
+    run = read_config(directory).get("run", {})
+    if not run and not cfg.datasets:
+        raise ValueError(
+            f"expected dataset=[...] (and paths.data=DIR): {directory} was not trained here, so it "
+            "does not say what to evaluate it on"
+        )
     model = load_model(directory)
     # datasets refer to the encoder and to the paths of the run
     filled = OmegaConf.merge(
@@ -160,8 +172,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         {
             "encoder": model.config["encoder"],
             "datasets": cfg.datasets or run["datasets"],
-            "paths": {"data": cfg.paths.data or run["data"]},
-            "trainer": {"precision": cfg.precision or run["precision"]},
+            "paths": {"data": cfg.paths.data or run.get("data", "data")},
+            "trainer": {"precision": cfg.precision or run.get("precision", "32-true")},
         },
     )
     data = make_datamodule(filled)
@@ -169,7 +181,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     routes = route(tasks, data.provides(cfg.split))
     data.keep(routes)
     module = MultiTaskModule(model, routes, dict.fromkeys(model.tasks, 1.0))
-    trainer = make_trainer(filled, [], 1)
+    report = ReportUnreadable(data.unreadable, Path(cfg.paths.output) / UNREADABLE_NAME)
+    trainer = make_trainer(filled, [report], 1)
     if trainer.is_global_zero:
         console.print(routing_table(tasks, data.provides(cfg.split), data.sizes(cfg.split)))
         skipped = [name for name in model.tasks if name not in tasks]
@@ -212,7 +225,14 @@ def make_datamodule(cfg: DictConfig) -> ClipDataModule:
     """The data of a run."""
     sources = {name: instantiate(node) for name, node in cfg.datasets.items()}
     augment = instantiate(cfg.augment) if cfg.get("augment") else None
-    return ClipDataModule(sources, augment, cfg.seed, cfg.num_workers)
+    return ClipDataModule(
+        sources,
+        augment,
+        cfg.seed,
+        cfg.num_workers,
+        strict=cfg.strict,
+        allow_shared_games=cfg.allow_shared_games,
+    )
 
 
 def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int) -> pl.Trainer:
@@ -280,6 +300,9 @@ def _evaluate(
     split: str = "valid",
 ) -> dict[str, float]:
     data.trainer = trainer
+    if not data.having(split):
+        console.print(f"Nothing to evaluate on: no dataset has a split '{split}'.")
+        return {}
     if with_baselines:
         module.baselines = Baselines(module.model)
     trainer.validate(module, data.evaluation_loaders(split), verbose=False)

@@ -9,39 +9,55 @@ SoccerReplay-1988.
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-from jaxtyping import Bool, Int
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from soccermaster.data.datasets.base import ClipDataset, DatasetError, nearest, some
-from soccermaster.data.video import frame_times, read_frames
+from soccermaster.data.clip_frames import spread_frames
+from soccermaster.data.datasets.clip_list_file import (
+    SOURCES,
+    ClipRecord,
+    check_event,
+    clip_list_path,
+    clip_record,
+    event_classes,
+    load_clip_list,
+    read_clip_list,
+    video_folder,
+)
+from soccermaster.data.datasets.clip_list_report import summarize_lists
+from soccermaster.data.datasets.indexed import SPLITS, IndexedClips, Summary
+from soccermaster.data.download import Download
+from soccermaster.data.errors import DatasetError, some
+from soccermaster.data.frame_source import VideoSource
+from soccermaster.data.indexing.index import Index, Part, Scan
+from soccermaster.data.indexing.problems import Problems
+from soccermaster.data.undecoded import UndecodedClip
+from soccermaster.data.video import VideoError, probe
 from soccermaster.structures import Annotations, Clip
-from soccermaster.vocabulary import EVENTS
 
-SOURCES: tuple[str, ...] = ("SoccerReplay-1988", "MatchTime", "SoccerNet-v2")
+__all__ = [
+    "SOURCES",
+    "ClipRecord",
+    "MatchClips",
+    "clip_list_path",
+    "read_clip_list",
+    "video_folder",
+]
+
+# A long list is scanned in slices, so that several cores open its videos.
+_BYTES_PER_SLICE = 500_000
 
 
-@dataclass(frozen=True)
-class ClipRecord:
-    """One entry of a clip list."""
-
-    video: str  # path below the video folder of the source
-    event: str
-    text: str | None  # anonymised comment
-
-
-class MatchClips(ClipDataset):
+class MatchClips(IndexedClips):
     """Clips of half a minute around an event, seen as `num_frames` frames.
 
-    The video is cut into `num_frames` equal intervals and the middle frame of each is taken. Of a
-    video with fewer frames all are taken; the last one is repeated and marked as padding.
+    The video is cut into `num_frames` equal intervals and the middle frame of each is taken.
 
     A list may name one video several times, with several classes; each entry is a clip of its own.
     The matches of MatchTime valid lie in the test split of SoccerNet-v2.
@@ -49,205 +65,230 @@ class MatchClips(ClipDataset):
     Args:
         root: folder that holds `video_clip_json` and `video_clip`.
         split: "train", "valid" or "test".
-        sources: which lists to read; those that are not there are left out, one must be.
+        sources: which lists to read, or which by split; those that are not there are left out, one
+            must be.
         num_frames: T, frames per clip.
-        events: the allowed classes.
+        events: the allowed classes, see `event_classes`.
         image_size: (H, W) to decode to; None keeps the size of the files, which may differ.
         missing: what to do about listed videos that are not there: "error", or "skip" them with a
             warning.
+        short: what to do about a video of fewer frames than `num_frames`: "error" when it is read,
+            or "pad": take them all, repeat the last one and mark it as padding.
+        index: Parquet file, or the folder that holds it; None: the one in the cache folder, which
+            is built where it is missing or stale.
 
     Attributes:
         sources: the sources that were found.
-        records: the entries that can be read, with their source.
 
     Raises:
         DatasetError: no list, a broken record, or missing videos.
     """
 
     name = "match_clips"
+    version = "match_clips-1"
+    schema = pa.schema(
+        [
+            ("source", pa.dictionary(pa.int8(), pa.string())),
+            ("split", pa.dictionary(pa.int8(), pa.string())),
+            ("number", pa.int32()),  # of the record in its list
+            ("video", pa.string()),
+            ("event", pa.string()),
+            ("text", pa.string()),
+            ("present", pa.bool_()),
+            ("num_frames", pa.int32()),  # null where the video was not opened
+            ("duration_s", pa.float32()),
+        ]
+    )
+    options = ("events",)
+    download: ClassVar[Download | None] = Download(
+        "The lists come with the UniSoccer code and https://huggingface.co/datasets/Homie0609/"
+        "MatchTime. SoccerReplay-1988 is given out after a form at https://huggingface.co/datasets/"
+        "Homie0609/SoccerReplay-1988. The videos of SoccerNet-v2 and MatchTime are cut from games "
+        "of SoccerNet: sign its agreement at https://www.soccer-net.org/data for the password."
+    )
 
     def __init__(
         self,
         root: Path | str,
         split: str,
-        sources: Sequence[str] = SOURCES,
+        sources: Sequence[str] | Mapping[str, Sequence[str]] = SOURCES,
         num_frames: int = 30,
-        events: Sequence[str] = EVENTS,
+        events: Sequence[str] | Literal["release"] | None = None,
         image_size: tuple[int, int] | None = None,
         missing: Literal["error", "skip"] = "error",
+        short: Literal["error", "pad"] = "pad",
+        index: Path | str | None = None,
     ) -> None:
         if missing not in ("error", "skip"):
             raise ValueError(f"expected missing='error' or 'skip', got {missing!r}.")
         self.num_frames = num_frames
-        self.image_size = image_size
-        root = Path(root)
-        lists = {source: clip_list_path(root, source, split) for source in sources}
+        self.image_size = None if image_size is None else tuple(image_size)
+        self.short = short
+        root = Path(root).resolve()
+        lists = {s: clip_list_path(root, s, split) for s in _sources_of(sources, split)}
         self.sources = tuple(source for source, path in lists.items() if path.is_file())
         if not self.sources:
-            raise DatasetError.at(
-                root,
-                expected=f"one of {', '.join(str(p.relative_to(root)) for p in lists.values())}",
-                got="none of them",
-                fix="Name the folder that holds video_clip_json, or another split.",
-            )
+            raise _no_list(root, list(lists.values()))
         self._folders = {source: video_folder(root, source, split) for source in self.sources}
-        self.records: list[tuple[str, int, ClipRecord]] = []
-        absent: list[Path] = []
-        for source, folder in self._folders.items():
-            records = read_clip_list(lists[source], events)
-            present = _present([folder / record.video for record in records])
-            for number, record in enumerate(records):
-                if folder / record.video in present:
-                    self.records.append((source, number, record))
-                else:
-                    absent.append(folder / record.video)
-        self._report_absent(absent, missing, f"{root}, split {split}")
-        texts = any(record.text for _, _, record in self.records)
-        self.provides = frozenset({"event", "text"} if texts else {"event"})
+        opened, parts = self._open_index(
+            root, split, index, lambda part: part.key.partition("/")[0] in self.sources
+        )
+        columns = ["source", "number", "video", "event", "text", "present"]
+        table = opened.read(parts, columns).unify_dictionaries()
+        _check_events(table, event_classes(events), lists)
+        present = table.filter(table["present"])
+        self._report_absent(table, present, missing, f"{root}, split {split}")
+        self._records = present.combine_chunks()
+        has_text = self._records["text"].null_count < len(self._records)
+        self.provides = frozenset({"event", "text"} if has_text else {"event"})
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self._records)
 
     def __getitem__(self, index: int) -> Clip:
-        source, number, record = self.records[index]
-        path = self._folders[source] / record.video
-        times_s = frame_times(path)
-        indices, frame_mask = middle_frames(len(times_s), self.num_frames)
-        return Clip(
-            frames=read_frames(path, indices, size=self.image_size),
-            times_s=times_s[indices],
-            annotations=Annotations(event=record.event, text=record.text),
-            clip_id=f"{source}/{record.video}#{number}",
+        return self.undecoded(index).decode()
+
+    def undecoded(self, index: int) -> UndecodedClip:
+        """See `ClipDataset.undecoded`."""
+        source, number, video, event, text = (
+            self._records[column][index].as_py()
+            for column in ("source", "number", "video", "event", "text")
+        )
+        frames = VideoSource(self._folders[source] / video)
+        indices, frame_mask = spread_frames(frames, self.num_frames, short=self.short)
+        return UndecodedClip(
+            frames=frames,
+            indices=tuple(indices.tolist()),
+            image_size=self.image_size or (frames.info.height, frames.info.width),
+            times_s=frames.times_s[indices],
+            annotations=Annotations(event=event, text=text),
+            clip_id=f"{source}/{video}#{number}",
             source=self.name,
             frame_mask=None if frame_mask.all() else frame_mask,
         )
 
-    def _report_absent(self, absent: list[Path], missing: str, where: str) -> None:
-        if not absent:
+    @classmethod
+    def releases(
+        cls,
+        split: str,
+        root: Path | str,
+        sources: Sequence[str] | Mapping[str, Sequence[str]] = SOURCES,
+        **_: Any,
+    ) -> frozenset[str]:
+        """Which lists a dataset with these arguments would read, such as "MatchTime/valid"."""
+        return frozenset(
+            f"{source}/{split}"
+            for source in _sources_of(sources, split)
+            if clip_list_path(Path(root), source, split).is_file()
+        )
+
+    @classmethod
+    def parts(cls, root: Path | str, split: str | None = None) -> list[Part]:
+        """See `IndexedClips.parts`: slices of the lists."""
+        root = Path(root).resolve()
+        parts, wanted = [], []
+        for source in SOURCES:
+            for name in SPLITS if split is None else [split]:
+                path = clip_list_path(root, source, name)
+                wanted.append(path)
+                if path.is_file():
+                    slices = 1 + path.stat().st_size // _BYTES_PER_SLICE
+                    parts += [
+                        Part(f"{source}/{name}/{i}/{slices}", name, (path,)) for i in range(slices)
+                    ]
+        if not parts:
+            raise _no_list(root, wanted)
+        return parts
+
+    @classmethod
+    def scan(cls, part: Part, root: Path, check_media: bool) -> Scan:
+        """See `IndexedClips.scan`."""
+        source, split, which, slices = part.key.split("/")
+        (path,) = part.files
+        folder = video_folder(root, source, split)
+        problems = Problems()
+        facts: dict[str, Any] = {"checked_media": check_media, "records": 0}
+        try:
+            entries = load_clip_list(path)
+        except DatasetError as error:
+            if int(which) == 0:
+                problems.refuse(error, "unreadable_labels")
+            return Scan(cls.schema.empty_table(), problems, facts)
+        first, last = (len(entries) * i // int(slices) for i in (int(which), int(which) + 1))
+        facts["records"] = last - first
+        records = []
+        for number in range(first, last):
+            try:
+                records.append((number, clip_record(entries[number], path, number, folder)))
+            except DatasetError as error:
+                problems.refuse(error)
+        videos = sorted({folder / record.video for _, record in records})
+        present = _present(videos)
+        sizes = _probe(videos, present, problems) if check_media else {}
+        known = [sizes.get(folder / record.video, (None, None)) for _, record in records]
+        rows = {
+            "source": [source] * len(records),
+            "split": [split] * len(records),
+            "number": [number for number, _ in records],
+            "video": [record.video for _, record in records],
+            "event": [record.event for _, record in records],
+            "text": [record.text for _, record in records],
+            "present": [folder / record.video in present for _, record in records],
+            "num_frames": [num_frames for num_frames, _ in known],
+            "duration_s": [duration_s for _, duration_s in known],
+        }
+        depends_on = tuple(sorted({video.parent for video in videos}))
+        return Scan(pa.table(rows, schema=cls.schema), problems, facts, depends_on)
+
+    @classmethod
+    def summarize(cls, index: Index, **options: Any) -> Summary:
+        """See `IndexedClips.summarize`."""
+        return summarize_lists(index, event_classes(options.get("events")))
+
+    @classmethod
+    def own_folders(cls, root: Path) -> list[Path]:
+        """See `IndexedClips.own_folders`."""
+        return [root / "video_clip_json", root / "video_clip"]
+
+    @staticmethod
+    def _report_absent(table: pa.Table, present: pa.Table, missing: str, where: str) -> None:
+        total = len(table)
+        count = total - len(present)
+        if not count:
             return
-        total = len(absent) + len(self.records)
-        if missing == "error" or not self.records:
+        absent = table.filter(pc.invert(table["present"]))["video"].slice(0, 4).to_pylist()
+        names = some([*absent, *absent[-1:] * (count - len(absent))])
+        if missing == "error" or not len(present):
             raise DatasetError.at(
                 where,
                 expected=f"the {total} listed videos",
-                got=f"{len(absent)} missing: {some(absent)}",
-                fix="Fetch them" + (", or pass missing='skip'." if self.records else "."),
+                got=f"{count} missing: {names}",
+                fix="Fetch them" + (", or pass missing='skip'." if len(present) else "."),
             )
         warnings.warn(
-            f"{where}: left out {len(absent)} of {total} listed videos that are not there: "
-            f"{some(absent)}",
+            f"{where}: left out {count} of {total} listed videos that are not there: {names}",
             stacklevel=3,
         )
 
 
-def clip_list_path(root: Path, source: str, split: str) -> Path:
-    """Where the clip list of a source lies."""
-    return root / "video_clip_json" / source / f"classification_{split}.json"
+def _sources_of(sources: Sequence[str] | Mapping[str, Sequence[str]], split: str) -> Sequence[str]:
+    return sources.get(split, SOURCES) if isinstance(sources, Mapping) else sources
 
 
-def video_folder(root: Path, source: str, split: str) -> Path:
-    """The folder that the video names in a clip list are relative to."""
-    folders = {
-        "SoccerReplay-1988": "SoccerReplay-1988-high-resolution",
-        "MatchTime": f"MatchTime/{'SN-Caption-test-align' if split == 'test' else split}",
-        "SoccerNet-v2": "SoccerNet-v2",
-    }
-    if source not in folders:
-        raise DatasetError(f"expected a source, got {source!r}. {nearest(source, folders)}")
-    return root / "video_clip" / folders[source]
+def _no_list(root: Path, lists: Sequence[Path]) -> DatasetError:
+    return DatasetError.at(
+        root,
+        expected=f"one of {', '.join(str(path.relative_to(root)) for path in lists)}",
+        got="none of them",
+        fix="Name the folder that holds video_clip_json, or another split.",
+    )
 
 
-def read_clip_list(path: Path | str, events: Sequence[str] = EVENTS) -> list[ClipRecord]:
-    """The entries of a clip list, checked.
-
-    Args:
-        path: a `classification_*.json` file.
-        events: the allowed classes.
-
-    Raises:
-        DatasetError: not a list of records, an unknown class, or a video outside of its folder.
-    """
-    path = Path(path)
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError.at(
-            path, expected="a JSON list of clips", got=f"{error}", fix="Fetch it again."
-        ) from error
-    if not isinstance(entries, list):
-        raise DatasetError.at(
-            path,
-            expected="a JSON list of clips",
-            got=f"a {type(entries).__name__}",
-            fix="Name a classification_*.json file.",
-        )
-    return [
-        _clip_record(entry, path, f"record {number}", events)
-        for number, entry in enumerate(entries)
-    ]
-
-
-def middle_frames(
-    num_available: int, num_frames: int
-) -> tuple[Int[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
-    """The middle frame of each of T equal intervals.
-
-    Args:
-        num_available: frames in the video, at least 1.
-        num_frames: T.
-
-    Returns:
-        indices: ascending frame numbers. With fewer frames than T, all of them and the last again.
-        frame_mask: False where the last frame is repeated.
-    """
-    if num_available < num_frames:
-        indices = np.arange(num_frames)
-        return np.minimum(indices, num_available - 1), indices < num_available
-    middles = (np.arange(num_frames) + 0.5) * num_available / num_frames
-    return middles.astype(np.int64), np.ones(num_frames, bool)
-
-
-def _clip_record(entry: object, path: Path, where: str, events: Sequence[str]) -> ClipRecord:
-    if not isinstance(entry, dict):
-        raise DatasetError.at(
-            path, record=where, expected="an object", got=repr(entry)[:60], fix="Fetch it again."
-        )
-    for key in ("video", "caption"):
-        if not isinstance(entry.get(key), str):
-            raise DatasetError.at(
-                path,
-                record=where,
-                expected=f"a string as '{key}'",
-                got=repr(entry.get(key))[:60],
-                fix="Correct or remove the record.",
-            )
-    video = PurePosixPath(entry["video"])
-    if video.is_absolute() or ".." in video.parts or not video.name:
-        raise DatasetError.at(
-            path,
-            record=where,
-            expected="a video path below the folder of its source",
-            got=repr(entry["video"]),
-            fix="Correct or remove the record.",
-        )
-    if entry["caption"] not in events:
-        raise DatasetError.at(
-            path,
-            record=where,
-            expected=f"one of the {len(events)} event classes",
-            got=repr(entry["caption"]),
-            fix=nearest(entry["caption"], events),
-        )
-    text = entry.get("comments_text_anonymized")
-    if text is not None and not isinstance(text, str):
-        raise DatasetError.at(
-            path,
-            record=where,
-            expected="a string or null as 'comments_text_anonymized'",
-            got=repr(text)[:60],
-            fix="Correct or remove the record.",
-        )
-    return ClipRecord(video=str(video), event=entry["caption"], text=(text or "").strip() or None)
+def _check_events(table: pa.Table, events: Sequence[str], lists: dict[str, Path]) -> None:
+    strange = table.filter(pc.invert(pc.is_in(table["event"], pa.array(list(events)))))
+    if len(strange):
+        first = strange.slice(0, 1).to_pylist()[0]
+        check_event(first["event"], events, lists[first["source"]], first["number"])
 
 
 def _present(paths: Sequence[Path]) -> set[Path]:
@@ -258,3 +299,19 @@ def _present(paths: Sequence[Path]) -> set[Path]:
         for folder in folders
     }
     return {path for path in paths if path.name in names[path.parent]}
+
+
+def _probe(
+    videos: Sequence[Path], present: set[Path], problems: Problems
+) -> dict[Path, tuple[int, float]]:
+    """Frames and seconds of each video that opens."""
+    sizes = {}
+    for video in videos:
+        if video not in present:
+            continue
+        try:
+            info = probe(video)
+            sizes[video] = (info.num_frames, info.duration_s)
+        except VideoError as error:
+            problems.add("unreadable_video", str(error))
+    return sizes

@@ -2,46 +2,68 @@
 
     root/SoccerNetGS/{train,valid,test}/SNGS-060/Labels-GameState.json
                                                  img1/000001.jpg ...
+    root/legibility_jn/{train,valid,test}.json      optional, not part of SoccerNet
 
 Source: Somers et al., "SoccerNet Game State Reconstruction", CVPRW 2024; label version 1.3.
 """
 
 from __future__ import annotations
 
-import warnings
+import functools
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from soccermaster.data.datasets.base import ClipDataset, DatasetError
-from soccermaster.data.datasets.game_state_file import GameState, read_game_state
-from soccermaster.data.images import read_image
+from soccermaster.data.datasets.game_state_file import (
+    LABELS_FILE,
+    GameState,
+    read_game_state,
+)
+from soccermaster.data.datasets.indexed import SPLITS
+from soccermaster.data.datasets.label_files import Record, load_json_list, path_inside
+from soccermaster.data.datasets.pitch_labels import should_turn_names
+from soccermaster.data.datasets.sequences import (
+    SEQUENCE_SCHEMA,
+    SequenceClips,
+    SequenceLabels,
+    check_pictures,
+    check_positions,
+    row_from_labels,
+)
+from soccermaster.data.download import Download
+from soccermaster.data.errors import DatasetError
+from soccermaster.data.indexing.index import Part, Scan, Stamp, stamp
+from soccermaster.data.indexing.problems import Problems
 from soccermaster.geometry import keypoints_from_polylines, segments_from_polylines
-from soccermaster.structures import Annotations, Athletes, Clip, Keypoints, Lines
+from soccermaster.structures import Keypoints, Lines
+from soccermaster.vocabulary import ROLES
 
 
-class SoccerNetGSR(ClipDataset):
-    """Windows of consecutive frames of SoccerNet-GSR.
+class SoccerNetGSR(SequenceClips):
+    """Windows of consecutive frames of SoccerNet-GSR; see `SequenceClips` for the arguments.
+
+    `root` is the folder that holds `SoccerNetGS`, or that folder itself; the split "challenge" has
+    no labels.
 
     What the labels leave open stays unknown: a frame without a pitch record has no known lines or
     keypoints, a `bbox_pitch` of null gives a NaN position, a shirt number that is no number (such
-    as "X") is unknown. A shirt number of null means that there is none to read. SoccerNet has no
-    legibility scores: `legibility` is NaN, which counts as readable wherever a number is given.
-    Positions are as labelled: airborne balls and rays near the horizon give points far off the
-    pitch.
+    as "X") is unknown. A shirt number of null means that there is none to read. Positions are as
+    labelled: airborne balls and rays near the horizon give points far off the pitch.
 
-    Args:
-        root: folder that holds `SoccerNetGS`, or that folder itself.
-        split: "train", "valid" or "test"; "challenge" has no labels.
-        num_frames: T, frames per clip; a shorter rest of a sequence is left out.
-        stride: frames from one window to the next; None: windows do not overlap.
-        image_size: (H, W) to decode to; None keeps the size of the files.
-
-    Raises:
-        DatasetError: missing files, or labels that the format does not allow.
+    SoccerNet has no legibility scores. They are taken from `legibility_jn/{split}.json` where that
+    file is there; without it, and for people it does not list, `legibility` is NaN, which counts as
+    readable wherever a number is given.
     """
 
     name = "soccernet_gsr"
+    version = "soccernet_gsr-1"
+    download: ClassVar[Download | None] = Download(
+        "Ask for access at https://huggingface.co/datasets/SoccerNet/SN-GSR-2024 and log in with "
+        "`hf auth login`; the labels of the test split may come from SoccerNet/SN-GroundTruth.",
+        task="gamestate-2024",
+        folder="SoccerNetGS",
+    )
     provides = frozenset(
         {
             "boxes",
@@ -56,76 +78,114 @@ class SoccerNetGSR(ClipDataset):
         }
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str,
-        num_frames: int = 30,
-        stride: int | None = None,
-        image_size: tuple[int, int] | None = None,
-    ) -> None:
-        self.num_frames = num_frames
-        self.image_size = image_size
-        self.sequences = [read_game_state(folder) for folder in _sequence_folders(root, split)]
-        self.windows, unlabeled = [], 0
-        for s, sequence in enumerate(self.sequences):
-            last_start = len(sequence.frame_numbers) - num_frames
-            for start in range(0, last_start + 1, stride or num_frames):
-                if sequence.people_labeled[start : start + num_frames].all():
-                    self.windows.append((s, start))
-                else:
-                    unlabeled += 1
-        if unlabeled:
-            warnings.warn(
-                f"{root}, split {split}: left out {unlabeled} windows with frames in which people "
-                f"are not labelled; {len(self.windows)} remain.",
-                stacklevel=2,
+    @classmethod
+    def parts(cls, root: Path | str, split: str | None = None) -> list[Part]:
+        """See `IndexedClips.parts`: one per sequence."""
+        root = Path(root).resolve()
+        parent = _parent(root)
+        if split is None:
+            splits = [s for s in SPLITS if (parent / s).is_dir()]
+            if not splits:
+                raise _nothing(parent / "train", parent)
+        else:
+            splits = [split]
+        return [
+            Part(
+                key=f"{name}/{folder.name}",
+                split=name,
+                files=(
+                    folder / LABELS_FILE,
+                    folder / "img1",
+                    *([scores] if (scores := legibility_file(root, name)).is_file() else []),
+                ),
             )
-        if not self.windows:
-            longest = max(len(s.frame_numbers) for s in self.sequences)
-            raise DatasetError.at(
-                f"{root}, split {split}",
-                expected=f"a sequence of at least {num_frames} labelled frames",
-                got=f"{len(self.sequences)} sequences of at most {longest} frames",
-                fix="Lower num_frames.",
-            )
+            for name in splits
+            for folder in _sequence_folders(parent, name)
+        ]
 
-    def __len__(self) -> int:
-        return len(self.windows)
+    @classmethod
+    def scan(cls, part: Part, root: Path, check_media: bool) -> Scan:
+        """See `IndexedClips.scan`."""
+        file = part.files[0]
+        problems = Problems()
+        facts = {"checked_media": check_media}
+        try:
+            state = read_game_state(file.parent, problems)
+            legibility = _read_legibility(part, state, problems)
+        except DatasetError as error:
+            problems.refuse(error, "unreadable_labels")
+            return Scan(SEQUENCE_SCHEMA.empty_table(), problems, facts)
+        labels = sequence_labels(state, legibility)
+        check_positions(state.athletes, state.frame_numbers, file, problems)
+        if check_media:
+            check_pictures(state.image_paths, state.image_size, problems)
+        row = row_from_labels(labels, part.split, root)
+        return Scan(row, problems, facts, depends_on=(state.image_paths[0].parent,))
 
-    def __getitem__(self, index: int) -> Clip:
-        s, start = self.windows[index]
-        sequence = self.sequences[s]
-        window = range(start, start + self.num_frames)
-        frames = _read_frames([sequence.image_paths[i] for i in window], self.image_size)
-        numbers = sequence.frame_numbers[start : window.stop]
-        image_size = frames.shape[1:3]
-        return Clip(
-            frames=frames,
-            times_s=(numbers - 1) / sequence.fps,
-            annotations=Annotations(
-                athletes=_athletes_of(sequence, window, image_size),
-                keypoints=_keypoints_of(sequence, window, image_size),
-                lines=_lines_of(sequence, window, image_size),
-            ),
-            clip_id=f"{sequence.name}/{numbers[0]:06d}",
-            source=self.name,
-        )
+    @classmethod
+    def own_folders(cls, root: Path) -> list[Path]:
+        """See `IndexedClips.own_folders`."""
+        return [_parent(root) / split for split in (*SPLITS, "challenge")] + [
+            root / "SoccerNetGS",
+            root / "legibility_jn",
+        ]
 
 
-def _sequence_folders(root: Path | str, split: str) -> list[Path]:
-    root = Path(root)
-    parent = root / "SoccerNetGS" if (root / "SoccerNetGS").is_dir() else root
+def legibility_file(root: Path, split: str) -> Path:
+    """Where the legibility scores of a split may lie."""
+    return root / "legibility_jn" / f"{split}.json"
+
+
+def sequence_labels(state: GameState, legibility: np.ndarray) -> SequenceLabels:
+    """The labels as the index holds them: keypoints and line segments are derived here, once."""
+    points, segments, turned = [], [], []
+    size = state.image_size[::-1]
+    for frame in range(len(state.frame_numbers)):
+        polylines_px = state.polylines.of_frame(frame, state.image_size)
+        points.append(keypoints_from_polylines(polylines_px, size))
+        segments.append(segments_from_polylines(polylines_px, size))
+        turned.append(should_turn_names(state.polylines.of_frame(frame)))
+    labeled = state.pitch_labeled[:, None]
+    state.athletes.legibility[:] = legibility
+    return SequenceLabels(
+        name=state.name,
+        fps=state.fps,
+        image_size=state.image_size,
+        image_paths=state.image_paths,
+        frame_numbers=state.frame_numbers,
+        people_labeled=state.people_labeled,
+        athletes=state.athletes,
+        keypoints=Keypoints(
+            np.stack([xy for xy, _ in points]), np.stack([known for _, known in points]) & labeled
+        ),
+        lines=Lines(
+            np.stack([xy for xy, _ in segments]),
+            np.stack([known for _, known in segments]) & labeled,
+        ),
+        turned=np.array(turned),
+    )
+
+
+def _parent(root: Path) -> Path:
+    return root / "SoccerNetGS" if (root / "SoccerNetGS").is_dir() else root
+
+
+def _nothing(folder: Path, parent: Path) -> DatasetError:
+    splits = sorted(p.name for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
+    return DatasetError.at(
+        folder,
+        expected="a folder of SNGS-xxx sequences",
+        got=f"nothing; {parent} holds {splits or 'no folders'}",
+        fix="Name the folder that holds SoccerNetGS, and one of its splits.",
+    )
+
+
+def _sequence_folders(parent: Path, split: str) -> list[Path]:
     folder = parent / split
     if not folder.is_dir():
-        splits = sorted(p.name for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
-        raise DatasetError.at(
-            folder,
-            expected="a folder of SNGS-xxx sequences",
-            got=f"nothing; {parent} holds {splits or 'no folders'}",
-            fix="Name the folder that holds SoccerNetGS, and one of its splits.",
-        )
-    folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        raise _nothing(folder, parent)
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = [path_inside(folder, name, folder, "sequence folder") for name in names]
     if not folders:
         raise DatasetError.at(
             folder,
@@ -136,47 +196,40 @@ def _sequence_folders(root: Path | str, split: str) -> list[Path]:
     return folders
 
 
-def _read_frames(paths: list[Path], image_size: tuple[int, int] | None) -> np.ndarray:
-    frames = [read_image(path, image_size) for path in paths]
-    shapes = {frame.shape for frame in frames}
-    if len(shapes) != 1:
-        raise DatasetError.at(
-            paths[0].parent,
-            expected="frames of one size",
-            got=f"shapes {sorted(shapes)}",
-            fix="Give image_size, or fetch the frames again.",
+def _read_legibility(part: Part, state: GameState, problems: Problems) -> np.ndarray:
+    """Scores of the rows of `state.athletes`; NaN where there is none."""
+    athletes = state.athletes
+    scores = np.full(len(athletes), np.nan, np.float32)
+    if len(part.files) < 3:
+        return scores
+    file = part.files[2]
+    known = _legibility_by_clip(file, stamp(file)).get(state.name.removeprefix("SNGS-"), {})
+    for row, (frame, track) in enumerate(zip(athletes.frame, athletes.track_ids, strict=True)):
+        scores[row] = known.get((state.image_ids[frame], int(track)), np.nan)
+    unknown = np.isnan(scores) & (athletes.roles != ROLES.index("ball"))
+    if unknown.any():
+        problems.add(
+            "missing_legibility",
+            f"{file}: nothing about {unknown.sum()} people of {state.name}; their numbers count "
+            "as readable.",
+            count=int(unknown.sum()),
         )
-    return np.stack(frames)
+    return scores
 
 
-def _athletes_of(sequence: GameState, window: range, image_size: tuple[int, int]) -> Athletes:
-    first, last = np.searchsorted(sequence.athletes.frame, [window.start, window.stop])
-    rows = sequence.athletes.select(np.arange(first, last))
-    height, width = (new / old for new, old in zip(image_size, sequence.image_size, strict=True))
-    rows.frame[:] -= window.start
-    rows.boxes_xyxy_px[:] *= np.array([width, height, width, height], np.float32)
-    return rows
-
-
-def _keypoints_of(sequence: GameState, window: range, image_size: tuple[int, int]) -> Keypoints:
-    found = [
-        keypoints_from_polylines(sequence.polylines.of_frame(i, image_size), image_size[::-1])
-        for i in window
-    ]
-    labeled = sequence.pitch_labeled[window.start : window.stop, None]
-    return Keypoints(
-        points_px=np.stack([points_px for points_px, _ in found]).astype(np.float32),
-        known=np.stack([known for _, known in found]) & labeled,
-    )
-
-
-def _lines_of(sequence: GameState, window: range, image_size: tuple[int, int]) -> Lines:
-    found = [
-        segments_from_polylines(sequence.polylines.of_frame(i, image_size), image_size[::-1])
-        for i in window
-    ]
-    labeled = sequence.pitch_labeled[window.start : window.stop, None]
-    return Lines(
-        segments_px=np.stack([segments_px for segments_px, _ in found]).astype(np.float32),
-        known=np.stack([known for _, known in found]) & labeled,
-    )
+@functools.lru_cache(maxsize=2)
+def _legibility_by_clip(file: Path, version: Stamp) -> dict[str, dict[tuple[str, int], float]]:
+    """Scores by clip, then image_id and track, from [clip, image_id, track, number, score]."""
+    entries = load_json_list(file, "a JSON list of legibility scores")
+    names = ("clip", "image_id", "track_id", "number", "legibility")
+    scores: dict[str, dict[tuple[str, int], float]] = {}
+    for number, entry in enumerate(entries):
+        values = entry if isinstance(entry, list) and len(entry) == len(names) else []
+        record = Record(dict(zip(names, values, strict=False)), file, f"record {number}")
+        clip = str(record.take("clip", (str, int), "a clip number"))
+        image_id = str(record.take("image_id", (str, int), "an image id"))
+        score = record.number("legibility")
+        if not 0 <= score <= 1:
+            raise record.wrong("a score in 0..1", score)
+        scores.setdefault(clip, {})[image_id, record.integer("track_id")] = score
+    return scores

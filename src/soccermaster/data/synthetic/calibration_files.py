@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from soccermaster.data.datasets.soccernet_calibration import CAMERA_FILE_SIZE, polylines_record
 from soccermaster.data.synthetic.dataset import render_sequence
 from soccermaster.data.synthetic.events import ACTS
 from soccermaster.data.synthetic.files import (
@@ -21,11 +22,6 @@ from soccermaster.data.synthetic.files import (
     write_json,
 )
 from soccermaster.geometry import Camera, Pitch, visible_polylines
-
-#: Size (W, H) that the parameters in camera files are for.
-CAMERA_FILE_SIZE = (960, 540)
-#: The real files spell this class with a blank at its end.
-_SPELLED_WITH_BLANK = "Goal left post left"
 
 
 def write_calibration(
@@ -80,19 +76,18 @@ def write_calibration(
 def write_picture(folder: Path, name: str, frame: np.ndarray, camera: Camera) -> None:
     """Writes one picture (H, W, 3) with its polylines and its camera."""
     write_image(folder / f"{name}.jpg", frame)
-    write_json(folder / f"{name}.json", polylines_record(camera))
+    write_json(folder / f"{name}.json", markings_record(camera))
     write_json(folder / f"camera_{name}.json", camera_record(camera))
 
 
-def polylines_record(camera: Camera) -> dict[str, list[dict[str, float]]]:
-    """The visible markings as in the annotation files: points in fractions of the picture."""
-    return {
-        name + (" " if name == _SPELLED_WITH_BLANK else ""): [
-            {"x": round(float(x), 6), "y": round(float(y), 6)}
-            for x, y in points_px / camera.image_size
-        ]
-        for name, points_px in visible_polylines(camera, Pitch("exact")).items()
-    }
+def markings_record(camera: Camera) -> dict[str, list[dict[str, float]]]:
+    """What an annotator would draw: the markings that a camera sees, in fractions of its image."""
+    return polylines_record(
+        {
+            marking: (points_px / camera.image_size).round(6)
+            for marking, points_px in visible_polylines(camera, Pitch("exact")).items()
+        }
+    )
 
 
 def camera_record(camera: Camera) -> dict[str, Any]:

@@ -154,34 +154,26 @@ def picture_motion(filmed: Camera) -> Float[np.ndarray, "T 2"]:
 
 def draw(take: Take, clip_id: str, source: str) -> Clip:
     """Draw the frames of a take, with all annotations."""
-    cameras, times_s, lens = take.cameras, take.times_s, take.lens
-    width, height = cameras.image_size
-    points_px = visible_keypoints(cameras, PITCH)
-    if lens is None:
-        segments_px = visible_segments(cameras, PITCH)
-    else:
-        points_px, segments_px = lens.bend_points(points_px), lens.visible_segments(cameras, PITCH)
-    frames = np.empty((len(times_s), height, width, 3), np.uint8)
-    rows = []
+    width, height = take.cameras.image_size
+    frames = np.empty((len(take.times_s), height, width, 3), np.uint8)
+    figures_of_frames = []
     for t, (image, figures) in enumerate(draw_frames(take)):
         frames[t] = image
-        rows.append(_annotate_frame(t, take, figures))
-    fields = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    annotations = Annotations(
-        athletes=Athletes(**fields),
-        keypoints=Keypoints(
-            points_px.astype(np.float32),
-            np.ones((len(times_s), len(PITCH.keypoints_m)), bool),
-        ),
-        lines=Lines(
-            segments_px.astype(np.float32),
-            np.ones((len(times_s), len(PITCH.line_ends_m)), bool),
-        ),
-        cameras=Cameras(cameras.K, cameras.R, cameras.position_m),
-        event=take.story.event if take.story else None,
-        text=take.text,
-    )
-    return Clip(frames, times_s - times_s[0], annotations, clip_id, source)
+        figures_of_frames.append(figures)
+    annotations = _annotate(take, figures_of_frames)
+    return Clip(frames, take.times_s - take.times_s[0], annotations, clip_id, source)
+
+
+def annotate(take: Take) -> Annotations:
+    """The annotations of a take, without drawing it."""
+    return _annotate(take, [_place(take, t, take.cameras[t]) for t in range(len(take.times_s))])
+
+
+def annotate(take: Take) -> Athletes:
+    """The people and the ball of a take without drawing it."""
+    frames = range(len(take.times_s))
+    rows = [_annotate_frame(t, take, _place(take, t, take.cameras[t])) for t in frames]
+    return Athletes(**{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
 
 
 def draw_frames(take: Take) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Figures]]:
@@ -220,6 +212,29 @@ def _place(take: Take, t: int, camera: Camera) -> Figures:
         motion.fallen[t],
         motion.gestures[t],
         camera,
+    )
+
+
+def _annotate(take: Take, figures_of_frames: list[Figures]) -> Annotations:
+    cameras, lens, num_frames = take.cameras, take.lens, len(take.times_s)
+    points_px = visible_keypoints(cameras, PITCH)
+    if lens is None:
+        segments_px = visible_segments(cameras, PITCH)
+    else:
+        points_px, segments_px = lens.bend_points(points_px), lens.visible_segments(cameras, PITCH)
+    rows = [_annotate_frame(t, take, figures) for t, figures in enumerate(figures_of_frames)]
+    fields = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return Annotations(
+        athletes=Athletes(**fields),
+        keypoints=Keypoints(
+            points_px.astype(np.float32), np.ones((num_frames, len(PITCH.keypoints_m)), bool)
+        ),
+        lines=Lines(
+            segments_px.astype(np.float32), np.ones((num_frames, len(PITCH.line_ends_m)), bool)
+        ),
+        cameras=Cameras(cameras.K, cameras.R, cameras.position_m),
+        event=take.story.event if take.story else None,
+        text=take.text,
     )
 
 

@@ -7,17 +7,18 @@ get their name when they are complete.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from soccermaster.data.datasets.game_state_file import LABELS_FILE
+from soccermaster.data.datasets.game_state_file import LABELS_FILE, GameState, Polylines
+from soccermaster.data.datasets.game_state_writer import SPLIT_DIGITS, game_state_labels
 from soccermaster.data.datasets.match_clips import clip_list_path, video_folder
 from soccermaster.data.synthetic.dataset import render_sequence
 from soccermaster.data.synthetic.events import ACTS
@@ -29,8 +30,7 @@ from soccermaster.data.synthetic.files import (
 )
 from soccermaster.data.video import VideoWriter
 from soccermaster.geometry import Camera, Pitch, visible_polylines
-from soccermaster.structures import Athletes, Clip
-from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS
+from soccermaster.structures import Clip
 
 #: Numbers of the real sequences of each split; synthetic ones take the first of them.
 GSR_CLIP_NUMBERS: dict[str, tuple[int, ...]] = {
@@ -39,8 +39,6 @@ GSR_CLIP_NUMBERS: dict[str, tuple[int, ...]] = {
     "test": (*range(116, 151), *range(187, 201)),
 }
 
-_SPLIT_DIGIT = {"train": 1, "valid": 2, "test": 3}
-_CATEGORIES = {"player": 1, "goalkeeper": 2, "referee": 3, "ball": 4, "pitch": 5, "other": 7}
 _CLIPS_PER_MATCH = 8
 _TEAM_NAMES = ("Ashford", "Brightwell", "Carrow", "Denholm", "Eastmere", "Fairhaven", "Greystone")
 _SURNAMES = ("Adler", "Bellamy", "Costa", "Dubois", "Eriksen", "Falk", "Garcia", "Horvat", "Ivers")
@@ -103,7 +101,18 @@ def write_gsr_sequence(folder: Path | str, clip: Clip, split: str, fps: int) -> 
         (partial / "img1").mkdir(parents=True)
         for number, frame in enumerate(clip.frames, start=1):
             write_image(partial / f"img1/{number:06d}.jpg", frame)
-        labels = _gsr_labels(clip, folder.name, split, fps)
+        duration_s = len(clip.frames) / fps
+        info = {
+            "game_id": "0",
+            "action_position": "0",
+            "action_class": clip.annotations.event or "",
+            "visibility": "visible",
+            "game_time_start": "1 - 00:00",
+            "game_time_stop": f"1 - 00:{math.ceil(duration_s):02d}",
+            "clip_start": "0",
+            "clip_stop": str(round(1000 * duration_s)),
+        }
+        labels = game_state_labels(_game_state(clip, folder, split, fps), info)
         (partial / LABELS_FILE).write_text(json.dumps(labels), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
@@ -214,7 +223,8 @@ def write_match_clip(
     return record
 
 
-def _gsr_labels(clip: Clip, name: str, split: str, fps: int) -> dict[str, Any]:
+def _game_state(clip: Clip, folder: Path, split: str, fps: int) -> GameState:
+    """The labels that annotators would have given, with the places that the camera tells."""
     athletes, cameras = clip.annotations.athletes, clip.annotations.cameras
     if athletes is None or cameras is None:
         raise ValueError(
@@ -223,115 +233,37 @@ def _gsr_labels(clip: Clip, name: str, split: str, fps: int) -> dict[str, Any]:
         )
     num_frames, height, width = clip.frames.shape[:3]
     camera = Camera(cameras.K, cameras.R, cameras.position_m, (width, height))
-    number = name.removeprefix("SNGS-")
-    image_ids = [f"{_SPLIT_DIGIT[split]}{number}{t:06d}" for t in range(1, num_frames + 1)]
-    objects = [_gsr_object(athletes, row, image_ids, camera) for row in range(len(athletes))]
-    pitches = [_gsr_pitch(camera[t], image_ids[t]) for t in range(num_frames)]
-    annotations = [
-        {"id": str(i), **annotation} for i, annotation in enumerate(objects + pitches, start=1)
-    ]
-    info = {
-        "version": "1.3",
-        "game_id": "0",
-        "id": number,
-        "num_tracklets": str(len(np.unique(athletes.track_ids))),
-        "action_position": "0",
-        "action_class": clip.annotations.event or "",
-        "visibility": "visible",
-        "game_time_start": "1 - 00:00",
-        "game_time_stop": f"1 - 00:{math.ceil(num_frames / fps):02d}",
-        "clip_start": "0",
-        "clip_stop": str(round(1000 * num_frames / fps)),
-        "name": name,
-        "im_dir": "img1",
-        "frame_rate": fps,
-        "seq_length": num_frames,
-        "im_ext": ".jpg",
-    }
-    images = [
-        {
-            "is_labeled": True,
-            "image_id": image_id,
-            "file_name": f"{t:06d}.jpg",
-            "height": height,
-            "width": width,
-            "has_labeled_person": True,
-            "has_labeled_pitch": True,
-            "has_labeled_camera": True,
-            "ignore_regions_y": [],
-            "ignore_regions_x": [],
-        }
-        for t, image_id in enumerate(image_ids, start=1)
-    ]
-    categories = [
-        {"id": i, "name": name, "supercategory": "pitch" if name == "pitch" else "object"}
-        for name, i in _CATEGORIES.items()
-    ]
+    boxes = athletes.boxes_xyxy_px.round(3)
+    corners_m = np.stack(
+        [
+            camera[frame].unproject_to_ground(box[[[0, 3], [2, 3]]].astype(np.float64))
+            for frame, box in zip(athletes.frame, boxes, strict=True)
+        ]
+    )
+    positions_m = athletes.positions_m.round(4)
+    positions_m[~np.isfinite(corners_m).all(axis=(1, 2))] = np.nan
+    everywhere = np.ones(num_frames, bool)
+    number = folder.name.removeprefix("SNGS-")
+    return GameState(
+        name=folder.name,
+        fps=fps,
+        image_size=(height, width),
+        image_paths=tuple(folder / f"img1/{t:06d}.jpg" for t in range(1, num_frames + 1)),
+        image_ids=tuple(f"{SPLIT_DIGITS[split]}{number}{t:06d}" for t in range(1, num_frames + 1)),
+        frame_numbers=np.arange(1, num_frames + 1),
+        people_labeled=everywhere,
+        pitch_labeled=everywhere,
+        camera_labeled=everywhere,
+        athletes=dataclasses.replace(athletes, boxes_xyxy_px=boxes, positions_m=positions_m),
+        corners_m=corners_m.astype(np.float32).round(4),
+        polylines=Polylines.pack({t: _polylines_norm(camera[t]) for t in range(num_frames)}),
+    )
+
+
+def _polylines_norm(camera: Camera) -> dict[str, np.ndarray]:
     return {
-        "info": info,
-        "images": images,
-        "annotations": annotations,
-        "categories": categories,
-    }
-
-
-def _gsr_object(
-    athletes: Athletes, row: int, image_ids: list[str], camera: Camera
-) -> dict[str, Any]:
-    role = ROLES[athletes.roles[row]]
-    number, team = int(athletes.numbers[row]), int(athletes.teams[row])
-    x0, y0, x1, y1 = (round(float(v), 3) for v in athletes.boxes_xyxy_px[row])
-    frame = int(athletes.frame[row])
-    bottom_m = camera[frame].unproject_to_ground(np.array([[x0, y1], [x1, y1]]))
-    bbox_pitch = _bbox_pitch(bottom_m[0], bottom_m[1], athletes.positions_m[row])
-    return {
-        "image_id": image_ids[frame],
-        "track_id": int(athletes.track_ids[row]),
-        "supercategory": "object",
-        "category_id": _CATEGORIES[role],
-        "attributes": {
-            "role": role,
-            "jersey": str(number) if 0 <= number < NO_NUMBER else None,
-            "team": TEAMS[team] if team >= 0 else None,
-        },
-        "bbox_image": {
-            "x": x0,
-            "y": y0,
-            "x_center": round((x0 + x1) / 2, 3),
-            "y_center": round((y0 + y1) / 2, 3),
-            "w": round(x1 - x0, 3),
-            "h": round(y1 - y0, 3),
-        },
-        "bbox_pitch": bbox_pitch,
-        "bbox_pitch_raw": bbox_pitch,
-    }
-
-
-def _bbox_pitch(
-    left_m: np.ndarray, right_m: np.ndarray, middle_m: np.ndarray
-) -> dict[str, float] | None:
-    points = {"left": left_m, "right": right_m, "middle": middle_m}
-    if not all(np.isfinite(point).all() for point in points.values()):
-        return None
-    return {
-        f"{axis}_bottom_{name}": round(float(point[i]), 4)
-        for name, point in points.items()
-        for i, axis in enumerate("xy")
-    }
-
-
-def _gsr_pitch(camera: Camera, image_id: str) -> dict[str, Any]:
-    return {
-        "image_id": image_id,
-        "supercategory": "pitch",
-        "category_id": _CATEGORIES["pitch"],
-        "lines": {
-            name: [
-                {"x": round(float(x), 6), "y": round(float(y), 6)}
-                for x, y in points_px / camera.image_size
-            ]
-            for name, points_px in visible_polylines(camera, Pitch("exact")).items()
-        },
+        name: (points_px / camera.image_size).round(6)
+        for name, points_px in visible_polylines(camera, Pitch("exact")).items()
     }
 
 

@@ -49,8 +49,7 @@ class Frame:
     def polyline_spans(self) -> list[tuple[str, int, int]]:
         """Straight classes of polylines: name, first and end position among the lines."""
         return [
-            (LINES[index], start, end)
-            for index, start, end in self.line_spans[self.num_segments :]
+            (LINES[index], start, end) for index, start, end in self.line_spans[self.num_segments :]
         ]
 
     def per_observation(self, values: np.ndarray) -> np.ndarray:
@@ -253,9 +252,7 @@ def _template(template: str) -> _Template:
     return _Template(points, start, (end - start) / lengths[:, None], lengths)
 
 
-def _scores(
-    numbers: tuple[int, ...], scores: Mapping[int, float] | None, name: str
-) -> list[float]:
+def _scores(numbers: tuple[int, ...], scores: Mapping[int, float] | None, name: str) -> list[float]:
     if scores is None:
         return [1.0] * len(numbers)
     missing = [number for number in numbers if number not in scores]

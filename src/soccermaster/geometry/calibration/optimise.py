@@ -47,9 +47,7 @@ class Fit:
         return Fit(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-def search(
-    state: State, seen: Observations, prior: CameraPrior, scales_px: Sequence[float]
-) -> Fit:
+def search(state: State, seen: Observations, prior: CameraPrior, scales_px: Sequence[float]) -> Fit:
     """A few steps from each start, one per scale of the loss."""
     scales = iter(np.square(scales_px))
     noise2 = np.full(len(state), _expected_noise2(seen))
@@ -81,9 +79,7 @@ def finish(
 
 def trust(distance2: Float[np.ndarray, "B o"]) -> Float[np.ndarray, "B o"]:
     """Weights of observations at this squared distance in standard deviations."""
-    return np.clip(
-        (REJECTED_FROM**2 - distance2) / (REJECTED_FROM**2 - TRUSTED_UNTIL**2), 0.0, 1.0
-    )
+    return np.clip((REJECTED_FROM**2 - distance2) / (REJECTED_FROM**2 - TRUSTED_UNTIL**2), 0.0, 1.0)
 
 
 def _expected_noise2(seen: Observations) -> float:

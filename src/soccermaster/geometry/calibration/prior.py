@@ -30,9 +30,7 @@ class CameraPrior:
 
     def normal_equations(
         self, state: State
-    ) -> tuple[
-        Float[np.ndarray, " B"], Float[np.ndarray, "B p"], Float[np.ndarray, "B p p"]
-    ]:
+    ) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, "B p"], Float[np.ndarray, "B p p"]]:
         """Squared distance (standard deviations), and the weighted gradient and normal matrix."""
         num, size = len(state), state.num_parameters
         inverse = 1 / np.asarray(self.position_std_m)

@@ -113,16 +113,12 @@ class Observations:
 
     def rows(self, per_observation: np.ndarray) -> np.ndarray:
         """Values per observation (B, n + m + k) as values per residual (B, 2 n + m + k)."""
-        return np.concatenate(
-            [per_observation[:, : self.num_points], per_observation], axis=1
-        )
+        return np.concatenate([per_observation[:, : self.num_points], per_observation], axis=1)
 
 
 def evaluate(
     state: State, seen: Observations, jacobian: bool = True
-) -> tuple[
-    Float[np.ndarray, "B r"], Float[np.ndarray, "B o"], Float[np.ndarray, "B p r"] | None
-]:
+) -> tuple[Float[np.ndarray, "B r"], Float[np.ndarray, "B o"], Float[np.ndarray, "B p r"] | None]:
     """Residuals in pixels, squared distance per observation, and the Jacobian.
 
     Residuals are u of all points, v of all points, signed distances to lines, Sampson distances to

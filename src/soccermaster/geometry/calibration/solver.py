@@ -387,7 +387,8 @@ def describe(
 
 def _equations(frame: Frame, use: Bool[np.ndarray, " o"]) -> int:
     """Independent equations of these observations: a line is known from two points, a circle from
-    five, however many there are."""
+    five, however many there are.
+    """
     n, m = frame.seen.num_points, frame.seen.num_lines
     count = 2 * int(use[:n].sum())
     for _, start, end in frame.line_spans:

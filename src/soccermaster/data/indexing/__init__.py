@@ -1,0 +1,1 @@
+"""The index of a dataset, what is wrong with its files, and the report about both."""

@@ -1,0 +1,1 @@
+"""Detections over time: tracks, and the rules that clean, merge and describe them. Numpy alone."""

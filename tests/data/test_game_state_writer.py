@@ -1,0 +1,96 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from soccermaster.data.datasets.game_state_file import read_game_state
+from soccermaster.data.datasets.game_state_writer import write_game_state, write_predictions
+from soccermaster.data.synthetic.writers import write_gsr
+from tests.data.test_soccernet_gsr import image, person, pitch, write
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A tree as scripts/make_synthetic.py writes it."""
+    root = tmp_path_factory.mktemp("tree")
+    write_gsr(root, "valid", ["021", "022"], num_frames=12, image_size=(144, 256))
+    return root
+
+
+def assert_equal(first, second):
+    """All fields, to the bit; paths by their name."""
+    for field in dataclasses.fields(first):
+        a, b = getattr(first, field.name), getattr(second, field.name)
+        if dataclasses.is_dataclass(a):
+            assert_equal(a, b)
+        elif field.name == "image_paths":
+            assert [path.name for path in a] == [path.name for path in b]
+            assert all(x.read_bytes() == y.read_bytes() for x, y in zip(a, b, strict=True))
+        else:
+            np.testing.assert_array_equal(a, b, field.name)
+
+
+def test_synthetic_sequences_survive_reading_and_writing(tree, tmp_path):
+    for name in ("SNGS-021", "SNGS-022"):
+        read = read_game_state(tree / f"SoccerNetGS/valid/{name}")
+        assert len(read.athletes) > 50 and len(read.polylines.name) > 10
+        write_game_state(tmp_path / name, read)
+        assert_equal(read, read_game_state(tmp_path / name))
+
+
+def test_what_is_unknown_survives_too(tmp_path):
+    annotations = [
+        person(1, 1, jersey="X", bbox_pitch=None),
+        person(1, None, role=None, team=None, jersey=None),
+        person(2, 2, role="goalkeeper", bbox_image={"x": 0.1, "y": 1 / 3, "w": 7.7, "h": 9}),
+        pitch(2),
+    ]
+    images = [image(1), image(2), image(3, has_labeled_camera=False, has_labeled_person=False)]
+    read = read_game_state(write(tmp_path, images, annotations))
+    assert np.isnan(read.corners_m).all() and np.isfinite(read.athletes.positions_m).any()
+    write_game_state(tmp_path / "again/SNGS-060", read)
+    assert_equal(read, read_game_state(tmp_path / "again/SNGS-060"))
+
+
+def test_predictions_have_what_the_evaluator_needs(tmp_path):
+    read = read_game_state(
+        write(tmp_path, [image(1)], [person(1, 1), person(1, 2, bbox_pitch=None)])
+    )
+    write_predictions(tmp_path / "SNGS-060.json", read)
+    (entry,) = json.loads((tmp_path / "SNGS-060.json").read_text())["predictions"]
+    assert entry["image_id"] == "1060000001" and entry["attributes"]["jersey"] == "10"
+    assert len(entry["bbox_pitch"]) == 6 and None not in entry["bbox_pitch"].values()
+
+
+def test_a_perfect_prediction_scores_100(tree, tmp_path):
+    trackeval = pytest.importorskip(
+        "trackeval", reason="the evaluator is not installed: pip install '.[eval]'"
+    )
+    names = ("SNGS-021", "SNGS-022")
+    for name in names:
+        state = read_game_state(tree / f"SoccerNetGS/valid/{name}")
+        write_predictions(tmp_path / f"SoccerNetGS-valid/perfect/data/{name}.json", state)
+    config = {
+        "GT_FOLDER": str(tree / "SoccerNetGS"),
+        "TRACKERS_FOLDER": str(tmp_path),
+        "SEQ_INFO": dict.fromkeys(names, 12),
+        "PRINT_CONFIG": False,
+    }
+    evaluator = trackeval.Evaluator(
+        {
+            "PRINT_RESULTS": False,
+            "PRINT_CONFIG": False,
+            "TIME_PROGRESS": False,
+            "OUTPUT_SUMMARY": False,
+            "OUTPUT_DETAILED": False,
+            "PLOT_CURVES": False,
+            "USE_PARALLEL": False,
+        }
+    )
+    dataset = trackeval.datasets.SoccerNetGS(config)
+    metric = trackeval.metrics.HOTA({"PRINT_CONFIG": False})
+    results, _ = evaluator.evaluate([dataset], [metric])
+    scores = results["SoccerNetGS"]["perfect"]["COMBINED_SEQ"]
+    (hota,) = [score["HOTA"]["HOTA"] for name, score in scores.items() if name == "person"]
+    np.testing.assert_allclose(100 * np.mean(hota), 100.0, atol=1e-6)

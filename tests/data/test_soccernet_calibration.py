@@ -1,0 +1,115 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from soccermaster.data.datasets import DatasetError, SoccerNetCalibration
+from soccermaster.data.datasets.pitch_labels import PITCH_CLASSES, should_turn_names
+from soccermaster.data.datasets.soccernet_calibration import (
+    polylines_record,
+    read_camera,
+    read_polylines,
+)
+from soccermaster.data.prepare import prepare
+from soccermaster.data.synthetic.calibration_files import write_calibration
+from soccermaster.geometry import Pitch
+from soccermaster.vocabulary import LINES
+
+
+def test_pictures_are_clips_of_one_frame_with_their_cameras(tmp_path):
+    folder = write_calibration(tmp_path, "train", 2, image_size=(90, 160))
+    dataset = SoccerNetCalibration(tmp_path, "train")
+    assert len(dataset) == 2 and dataset.provides == {"keypoints", "lines", "cameras"}
+    clip = dataset[1]
+    assert clip.frames.shape == (1, 90, 160, 3) and clip.clip_id.startswith("00001/")
+    camera = read_camera(folder / "camera_00001.json", (160, 90))
+    np.testing.assert_allclose(clip.annotations.cameras.K[0], camera.K)
+    expected_px, _ = camera.project(Pitch("exact").keypoints_m)
+    found = clip.annotations.keypoints
+    crossing = found.known[0] & np.isfinite(found.points_px[0]).all(axis=-1)
+    assert crossing.sum() > 2 and clip.annotations.athletes is None
+    np.testing.assert_allclose(found.points_px[0, crossing], expected_px[crossing], atol=0.1)
+    (folder / "camera_00000.json").unlink()
+    again = SoccerNetCalibration(tmp_path, "train")
+    assert [again[i].annotations.cameras is None for i in (0, 1)] == [True, False]
+
+
+def test_the_blank_in_a_name_is_stripped_and_restored(tmp_path):
+    points = [{"x": 0.25, "y": -0.0038}, {"x": 0.5, "y": 1.017}]
+    file = tmp_path / "00001.json"
+    file.write_text(json.dumps({"Goal left post left ": points, "Line unknown": points}))
+    polylines = read_polylines(file)
+    assert list(polylines) == ["Goal left post left"]
+    assert polylines_record(polylines) == {"Goal left post left ": points}
+
+
+def test_views_from_behind_a_goal_are_named_from_the_other_side(tmp_path):
+    folder = write_calibration(tmp_path, "train", 1, image_size=(90, 160))
+    seen = {
+        "Side line right": [(0.1, 0.80), (0.9, 0.81)],
+        "Big rect. right main": [(0.2, 0.5), (0.8, 0.5)],
+        "Big rect. right top": [(0.2, 0.5), (0.1, 0.6)],
+    }
+    assert should_turn_names({name: np.array(xy) for name, xy in seen.items()})
+    left = {name.replace("right", "left"): np.array(xy) for name, xy in seen.items()}
+    assert not should_turn_names(left)
+    (folder / "00000.json").write_text(json.dumps(polylines_record(seen)))
+    turned, plain = (
+        SoccerNetCalibration(tmp_path, "train", turn_names=turn)[0].annotations.lines
+        for turn in (True, False)
+    )
+    old, new = LINES.index("Big rect. right top"), LINES.index("Big rect. left bottom")
+    np.testing.assert_array_equal(turned.segments_px[0, new], plain.segments_px[0, old])
+    assert np.isnan(turned.segments_px[0, old]).all() and turned.known.all()
+
+
+def test_broken_files_are_named(tmp_path):
+    folder = write_calibration(tmp_path, "valid", 1, image_size=(90, 160))
+    for content, message in (
+        ("[]", "an object"),
+        ('{"Side line tip": []}', "Did you mean 'Side line top'"),
+        ('{"Side line top": [{"x": NaN, "y": 0}]}', "'x'"),
+        ('{"Side line top": 3}', "a list of points"),
+    ):
+        (folder / "00000.json").write_text(content)
+        with pytest.raises(DatasetError, match=rf"00000\.json, top level.*{message}"):
+            SoccerNetCalibration(tmp_path, "valid")
+    with pytest.raises(DatasetError, match=r"test/00001\.json"):
+        SoccerNetCalibration(tmp_path, "test")
+
+
+@pytest.mark.parametrize(
+    ("sample", "count"), [("sn22_ground_truth", 369), ("wc14_ground_truth", 93)]
+)
+def test_real_annotations_load_completely(shared, tmp_path, sample, count):
+    folder = tmp_path / "calibration/test"
+    with zipfile.ZipFile(shared / f"samples/calibration/{sample}.zip") as archive:
+        archive.extractall(folder)
+    files = sorted(folder.glob("*.json"))
+    assert len(files) == count
+    for file in files:
+        labels, polylines = json.loads(file.read_text()), read_polylines(file)
+        assert {name.strip() for name in labels} - set(PITCH_CLASSES) <= {
+            "Goal unknown",
+            "Line unknown",
+        }
+        for name, points in labels.items():
+            expected = [(point["x"], point["y"]) for point in points]
+            if name.strip() in polylines:
+                np.testing.assert_array_equal(polylines[name.strip()], expected)
+    report = prepare(SoccerNetCalibration, tmp_path, tmp_path / "out")
+    assert report["splits"]["test"]["clips"] == count
+    assert report["problems"]["missing_frame"]["count"] == count  # the samples have no pictures
+    assert not any(
+        kind in report["problems"] for kind in ("bad_record", "unreadable_labels", "unknown_class")
+    )
+
+
+def test_real_cameras_load_completely(shared, tmp_path):
+    with zipfile.ZipFile(shared / "samples/calibration/sn22_pnlcalib_cameras.zip") as archive:
+        archive.extractall(tmp_path)
+    cameras = [read_camera(file) for file in sorted(tmp_path.glob("camera_*.json"))]
+    assert len(cameras) == 360
+    positions_m = np.stack([camera.position_m for camera in cameras])
+    assert (positions_m[:, 2] < 0).all() and (positions_m[:, 1] > 34).mean() > 0.95
