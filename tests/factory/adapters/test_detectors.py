@@ -40,7 +40,8 @@ def test_transformers_detector_reports_people_and_balls_alone(tmp_path):
 
 
 def test_transformers_detector_with_roles(tmp_path):
-    folder = save_detector(tmp_path, {0: "player", 1: "keeper", 2: "ball"})
+    names = {0: "player", 1: "keeper", 2: "ball"}
+    folder = save_detector(tmp_path, names, likely=("player", "keeper"))
     detector = TransformersDetector(
         folder, {"player": "player", "keeper": "goalkeeper"}, min_score=0.0
     )

@@ -117,7 +117,7 @@ def theirs_stem(theirs, images):
 
 @pytest.mark.parametrize("save", [save_siglip, save_soccer_model])
 def test_siglip_reid(tmp_path, crops, save):
-    reid = SiglipReid(save(tmp_path / "model"), batch_size=2)
+    reid = SiglipReid(save(tmp_path / "model"), batch_size=2, dtype="float32")
     reid.load("cpu")
     vectors = reid.embed(crops)
     assert_are_unit_vectors(vectors, 3, reid.encoder.embed_dim)

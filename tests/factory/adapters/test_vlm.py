@@ -101,7 +101,9 @@ def test_reduced_pictures():
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory) -> QwenReader:
-    reader = QwenReader(save_qwen(tmp_path_factory.mktemp("qwen")), max_new_tokens=4, batch_size=2)
+    reader = QwenReader(
+        save_qwen(tmp_path_factory.mktemp("qwen")), max_new_tokens=4, batch_size=2, dtype="float32"
+    )
     reader.load("cpu")
     return reader
 

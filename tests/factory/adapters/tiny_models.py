@@ -18,7 +18,11 @@ def pictures(count: int, height: int = 108, width: int = 192) -> np.ndarray:
     return np.stack([picture(height, width, seed) for seed in range(count)])
 
 
-def save_detector(folder: Path, names: dict[int, str] | None = None) -> Path:
+def save_detector(
+    folder: Path,
+    names: dict[int, str] | None = None,
+    likely: tuple[str, ...] = ("person", "sports ball"),
+) -> Path:
     """RT-DETRv2 with an image processor for its real input of 640 x 640; COCO classes."""
     from transformers import (
         RTDetrImageProcessor,
@@ -55,9 +59,9 @@ def save_detector(folder: Path, names: dict[int, str] | None = None) -> Path:
     )
     torch.manual_seed(0)
     model = RTDetrV2ForObjectDetection(config)
-    with torch.no_grad():  # chance would seldom say "person" among 80 classes
+    with torch.no_grad():  # chance would seldom say one of these
         for head in model.model.decoder.class_embed:
-            head.bias[[i for i, name in names.items() if not name.startswith("class")]] += 2
+            head.bias[[i for i, name in names.items() if name in likely]] += 2
     model.save_pretrained(folder)
     RTDetrImageProcessor(size={"height": 640, "width": 640}).save_pretrained(folder)
     return folder

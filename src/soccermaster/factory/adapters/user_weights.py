@@ -109,13 +109,28 @@ def read_user_weights(path: Path | str) -> dict[str, Tensor]:
     return _without_parallel(tensors)
 
 
-def load_network(network: nn.Module, path: Path | str, system: str) -> None:
+def load_network(
+    network: nn.Module, path: Path | str, system: str, renamed: Mapping[str, str]
+) -> None:
     """Fill a network from a weight file, every tensor of both sides.
+
+    Args:
+        network: to be filled.
+        path: of the file.
+        system: what it is, for the error.
+        renamed: beginnings of names of the network, and what the file has in their place.
 
     Raises:
         CheckpointError: it does not fit; missing, unexpected and resized tensors are listed.
     """
-    load_strictly(network, read_user_weights(path), f"{system}, weights of {path}")
+    stored = read_user_weights(path)
+    tensors: dict[str, Tensor] = {}
+    for name in network.state_dict():
+        prefix = next((p for p in renamed if name.startswith(p)), "")
+        theirs = renamed.get(prefix, "") + name.removeprefix(prefix)
+        if theirs in stored:
+            tensors[name] = stored.pop(theirs)
+    load_strictly(network, tensors | stored, f"{system}, weights of {path}")
 
 
 def _find_state(stored: Any) -> dict[str, Tensor] | None:
