@@ -61,7 +61,7 @@ def stand_in_chain(points: Path, order: list[str] = ORDER, **changed: dict) -> C
         },
         "reid": {
             "_target_": f"{_FACTORY}.detect.Embed",
-            "embedder": {"_target_": f"{_HERE}.ColourEmbedder"},
+            "embedder": {"_target_": f"{_FACTORY}.colour_strips.ColourStrips"},
         },
         "colour": {"_target_": f"{_FACTORY}.detect.ShirtColour"},
         "calibrate": {

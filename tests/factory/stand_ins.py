@@ -49,20 +49,6 @@ class BlobDetector:
         return found
 
 
-class ColourEmbedder:
-    """The mean colours of three strips of a crop."""
-
-    name = "strips"
-
-    def load(self, device: str) -> None:
-        self.device = device
-
-    def embed(self, crops: list[np.ndarray]) -> np.ndarray:
-        small = [cv2.resize(crop, (1, 3), interpolation=cv2.INTER_AREA).ravel() for crop in crops]
-        vectors = np.array(small, np.float32) + 1
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 class FixedPitch:
     """The same keypoints in every picture that is mostly green, none in others."""
 

@@ -18,9 +18,10 @@ def preset(root, name: str, *overrides: str) -> Chain:
     return Chain(factory["order"], factory["stages"])
 
 
-@pytest.mark.parametrize("name", ["default", "paper"])
+@pytest.mark.parametrize("name", ["default", "paper", "own"])
 def test_presets_are_in_order(root, name):
-    stages = build_stages(preset(root, name).configs())
+    given = ["factory.checkpoint=DIR"] if name == "own" else []
+    stages = build_stages(preset(root, name, *given).configs())
     check_chain(stages)
     assert stages[0].name == "shots" and stages[-1].name == "export"
 

@@ -18,10 +18,10 @@ from soccermaster.factory.models import (
     RoleReading,
 )
 from soccermaster.factory.people import People, gather_people
-from soccermaster.factory.records import Records, make_table
+from soccermaster.factory.records import Records, empty_table, make_table
 from soccermaster.factory.stage import ClipContext, Stage, crop_pictures
 from soccermaster.tracking.tracklets import rows_of_tracks
-from soccermaster.vocabulary import LEGIBLE_ABOVE, UNKNOWN
+from soccermaster.vocabulary import LEGIBLE_ABOVE, ROLES, UNKNOWN
 
 #: (W, H) within which a reader of roles sees the whole frame.
 SCENE_SIZE = (480, 270)
@@ -168,6 +168,29 @@ class Roles(Stage):
             confidence=[reading.confidence for reading in read],
         )
         return records.replace(roles=table)
+
+
+class DetectorRoles(Stage):
+    """The roles that the detector gives, where nobody else reads them; no numbers are known."""
+
+    name = "detector_roles"
+    requires = frozenset({"detections", "track_ids"})
+    provides = frozenset({"roles", "numbers"})
+
+    def run(self, clip: ClipContext, records: Records) -> Records:
+        """See `Stage.run`."""
+        people = gather_people(records)
+        rows = np.flatnonzero(people.tracked & (people.category != UNKNOWN) & ~people.is_ball)
+        roles = make_table(
+            "roles",
+            source="detector",
+            frame=people.frame[rows],
+            detection_id=people.detection_id[rows],
+            role=people.category[rows],
+            answer=[ROLES[role] for role in people.category[rows]],
+            confidence=people.scores[rows],
+        )
+        return records.replace(roles=roles, numbers=empty_table("numbers"))
 
 
 def best_rows(
