@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -87,23 +90,34 @@ def test_a_rerun_resumes_at_the_first_changed_stage(finished, videos):
     run(videos[0], output, stand_in_chain(videos[1], smooth=smooth))
     assert runs_of(output)[lines:] == ["smooth", "team", "side", "export"] * 2
     lines = len(runs_of(output))
-    run(videos[0], output, stand_in_chain(videos[1]))  # the first results are still there
-    assert len(runs_of(output)) == lines
+    run(videos[0], output, stand_in_chain(videos[1]))
+    assert runs_of(output)[lines:] == ["export"] * 2  # whose files the other run replaced
 
 
-@pytest.mark.parametrize("delays_s", [(0.15, 0.4, 0.9)])
-def test_killed_at_any_moment_and_run_again_gives_the_same(finished, videos, tmp_path, delays_s):
+def kill_when(process_id: int, output: Path, stages: int) -> None:
+    """End a process as soon as so many stages are logged."""
+    while stages and os.waitpid(process_id, os.WNOHANG) == (0, 0):
+        log = output / "log.jsonl"
+        if log.exists() and log.read_text().count("\n") >= stages:
+            break
+        time.sleep(0.005)
+    else:
+        time.sleep(0.02)
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(process_id, signal.SIGKILL)
+        os.waitpid(process_id, 0)
+
+
+def test_killed_at_any_moment_and_run_again_gives_the_same(finished, videos, tmp_path):
     chain = stand_in_chain(videos[1])
-    for delay_s in delays_s:
+    for stages in (0, 2, 7, 13, 24, 29, 40, 47):
         child = os.fork()
         if child == 0:
             try:
                 run(videos[0], tmp_path, chain)
             finally:
                 os._exit(0)
-        time.sleep(delay_s)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        kill_when(child, tmp_path, stages)
     run(videos[0], tmp_path, chain)
     expected = contents_of_chain(finished[0], tmp_path)
     assert contents(tmp_path).keys() == expected.keys()
@@ -153,6 +167,27 @@ def test_a_worker_that_dies_takes_no_other_clip_along(videos, tmp_path):
 def test_processes_give_what_one_process_gives(finished, videos, tmp_path):
     build_dataset(videos[0], tmp_path, stand_in_chain(videos[1]), LocalExecutor(2, 2, "cpu"))
     assert contents(tmp_path) == contents_of_chain(finished[0], tmp_path)
+
+
+@pytest.mark.slow
+def test_the_command_killed_and_run_again_gives_the_same(finished, videos, tmp_path, root):
+    chain = stand_in_chain(videos[1])
+    (tmp_path / "configs/factory").mkdir(parents=True)
+    preset = {"order": list(chain.order), "stages": dict(chain.stages)}
+    (tmp_path / "configs/factory/small.yaml").write_text(json.dumps(preset))
+    command = [
+        sys.executable, "scripts/build_dataset.py", "--config-dir", str(tmp_path / "configs"),
+        "factory=small", f"input={videos[0]}", f"output={tmp_path / 'out'}", "executor.workers=1",
+        "executor.device=cpu",
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"}
+    for stages in (5, 20, 35):
+        process = subprocess.Popen(command, cwd=root, env=environment)
+        kill_when(process.pid, tmp_path / "out", stages)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 videos and 2 clips done" in done.stdout
+    assert contents(tmp_path / "out") == contents_of_chain(finished[0], tmp_path / "out")
 
 
 def test_two_runs_do_not_work_on_one_folder(videos, tmp_path):

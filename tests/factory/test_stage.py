@@ -9,7 +9,7 @@ from soccermaster.factory.stage import (
     crop_pictures,
     stage_labels,
 )
-from soccermaster.factory.store import ClipStore, chain_keys, fingerprint_of
+from soccermaster.factory.store import ClipStore, chain_keys, discard_partial, fingerprint_of
 from soccermaster.factory.tracks import Fill, Side, Smooth, Team, Vote
 from tests.factory.stand_ins import Slow
 from tests.factory.test_records import detections
@@ -83,7 +83,7 @@ def test_what_is_damaged_does_not_count(tmp_path):
 def test_half_written_stages_are_removed(tmp_path):
     partial = tmp_path / "clip" / ".detect-1234.99.partial"
     partial.mkdir(parents=True)
-    ClipStore(tmp_path / "clip").discard_partial()
+    discard_partial(tmp_path)
     assert not partial.exists()
 
 

@@ -13,25 +13,28 @@ names when they are complete; the files about all clips are written at the end o
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from soccermaster.data.datasets.game_state_file import LABELS_FILE, GameState, Polylines
 from soccermaster.data.datasets.game_state_writer import game_state_labels, write_predictions
+from soccermaster.data.images import image_size
 from soccermaster.factory.people import athletes_of, gather_people
 from soccermaster.factory.records import Records, array, make_table, rows_of
 from soccermaster.factory.stage import ClipContext, Stage
 from soccermaster.factory.store import move_into_place, write_json, write_text
 from soccermaster.geometry import Camera, Pitch, visible_polylines
-from soccermaster.structures import Athletes
 from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
 
 #: The first clip is SNGS-10001, and image ids begin with this digit, as in the release.
@@ -64,28 +67,43 @@ class Export(Stage):
 
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
-        athletes = athletes_of(records)
-        files: list[str] = []
-        if len(athletes):
-            name = f"SNGS-{FIRST_NUMBER + clip.number}"
-            frames = clip.output / "sn500" / name
+        name = f"SNGS-{FIRST_NUMBER + clip.number}"
+        frames = clip.output / "sn500" / name
+        release = clip.output / "extracted_info" / f"{name}.json"
+        sequence = clip.output / "SoccerNetGS" / "train" / name
+        predictions = clip.output / "predictions" / f"{name}.json"
+        files: list[Path] = []
+        if len(athletes_of(records)):
             self._write_frames(clip, frames)
             camera = _cameras(records, clip)
-            release = clip.output / "extracted_info" / f"{name}.json"
             write_json(release, factory_labels(records, clip, camera))
             state = game_state(records, clip, camera, name, frames / "img1")
-            sequence = clip.output / "SoccerNetGS" / "train" / name
             self._write_sequence(sequence, state, frames / "img1")
-            predictions = clip.output / "predictions" / f"{name}.json"
             partial = predictions.with_name(f".{name}.{os.getpid()}.partial")
             write_predictions(partial, _with_roles(state))
             move_into_place(partial, predictions)
-            files = [
-                str(path.relative_to(clip.output))
-                for path in (frames, release, sequence, predictions)
-            ]
-        table = make_table("files", source="export", frame=[0] * len(files), path=files)
+            files = [release, sequence / LABELS_FILE, predictions]
+        else:  # an earlier configuration may have found somebody
+            for folder in (frames, sequence):
+                shutil.rmtree(folder, ignore_errors=True)
+            for file in (release, predictions):
+                file.unlink(missing_ok=True)
+        table = make_table(
+            "files",
+            source="export",
+            frame=[0] * len(files),
+            path=[str(file.relative_to(clip.output)) for file in files],
+            sha256=[_sha256(file) for file in files],
+        )
         return records.replace(files=table)
+
+    def still_there(self, output: Path, tables: Mapping[str, pa.Table]) -> bool:
+        """Whether the files are those of this configuration; others write to the same names."""
+        files = tables["files"].to_pylist()
+        return all(
+            (output / file["path"]).is_file() and _sha256(output / file["path"]) == file["sha256"]
+            for file in files
+        )
 
     def finish(self, output: Path, clips: Sequence[tuple[str, int]]) -> None:
         """Write the files about all clips; those of clips that are gone lose their entries."""
@@ -250,9 +268,8 @@ def game_state(
         positions, "left_middle_right_m"
     )
     corners_m = corners[people.tracked].reshape(-1, 3, 2)[:, [0, 2]].astype(np.float32)
-    athletes = Athletes(
-        **{**vars(athletes), "boxes_xyxy_px": boxes.astype(np.float32)}
-    ).select(inside)  # fmt: skip
+    athletes = dataclasses.replace(athletes, boxes_xyxy_px=boxes.astype(np.float32))
+    athletes = athletes.select(inside)  # fmt: skip
     polylines = {
         t: {
             marking: points_px / clip.image_size
@@ -293,8 +310,6 @@ def _person(people: Any, boxes: np.ndarray, row: int) -> dict[str, Any]:
 
 def _with_roles(state: GameState) -> GameState:
     """Only people with a role: the evaluator knows no others."""
-    import dataclasses
-
     known = state.athletes.roles != UNKNOWN
     return dataclasses.replace(
         state, athletes=state.athletes.select(known), corners_m=state.corners_m[known]
@@ -318,10 +333,12 @@ def _clipped(boxes_xyxy_px: np.ndarray, image_size: tuple[int, int]) -> np.ndarr
 
 
 def _picture_size(output: Path, name: str) -> tuple[int, int]:
-    from soccermaster.data.images import image_size
-
     height, width = image_size(output / f"sn500/{name}/img1/000001.jpg")
     return width, height
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _link(source: Path, target: Path) -> None:

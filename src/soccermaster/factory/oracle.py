@@ -316,7 +316,13 @@ class Unseen(FrameSource):
         """
         raise VideoError("expected a stage that needs no pictures: this clip has none")
 
-    def iter(self, size: tuple[int, int] | None = None) -> Iterator:
+    def stream(
+        self, indices: Sequence[int], at_least: tuple[int, int] | None = None
+    ) -> Iterator[np.ndarray]:
+        """As `read`."""
+        return iter(self.read(indices, at_least))
+
+    def iter(self, size: tuple[int, int] | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
         """As `read`."""
         return iter(self.read([], size))
 

@@ -20,7 +20,7 @@ from soccermaster.factory.executors import Executor
 from soccermaster.factory.inputs import Video, find_videos
 from soccermaster.factory.records import Records
 from soccermaster.factory.stage import ChainError, Stage, check_chain, config_hash, stage_labels
-from soccermaster.factory.store import write_json
+from soccermaster.factory.store import discard_partial, write_json
 from soccermaster.factory.summary import summarise_clip
 from soccermaster.factory.work import (
     LOG_FILE,
@@ -146,6 +146,7 @@ def build_dataset(
     videos = find_videos(given)
     output.mkdir(parents=True, exist_ok=True)
     with _alone_in(output):
+        discard_partial(output)
         report = Report(stages=_describe(stages, configs))
         runs = _Runs(executor, output, fps, progress)
         shots = runs.of_videos(videos, configs[:num_video_stages], report)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float, UInt8
 
 from soccermaster.data.frame_source import FrameSource
@@ -136,6 +137,15 @@ class Stage(ABC):
         Raises:
             StageError: the stage cannot say anything about this clip.
         """
+
+    def still_there(self, output: Path, tables: Mapping[str, pa.Table]) -> bool:
+        """Whether what the stage wrote besides its records is still what it wrote.
+
+        Args:
+            output: folder of the data set.
+            tables: that the stage provided, read from the store.
+        """
+        return True
 
     def finish(self, output: Path, clips: Sequence[tuple[str, int]]) -> None:  # noqa: B027
         """Called once after all clips, for files about the whole data set.

@@ -102,13 +102,18 @@ class ClipStore:
         move_into_place(partial, folder)
         return StoredStage(folder, rows)
 
-    def discard_partial(self) -> None:
-        """Remove what a killed run left half written."""
-        for partial in self.folder.glob(".*.partial"):
-            shutil.rmtree(partial, ignore_errors=True)
-
     def _folder(self, label: str, key: str) -> Path:
         return self.folder / f"{label}-{key[:8]}"
+
+
+def discard_partial(output: Path) -> None:
+    """Remove what a killed run left half written anywhere in an output."""
+    for depth in ("", "*/", "*/*/"):
+        for partial in output.glob(f"{depth}.*.partial"):
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink()
 
 
 def chain_keys(fingerprint: str, hashes: Sequence[str]) -> list[str]:

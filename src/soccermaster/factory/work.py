@@ -16,7 +16,7 @@ import hydra.utils
 from soccermaster.data.frame_source import open_source
 from soccermaster.factory.records import Records
 from soccermaster.factory.stage import ClipContext, Stage, config_hash, stage_labels
-from soccermaster.factory.store import ClipStore, chain_keys, fingerprint_of
+from soccermaster.factory.store import ClipStore, StoredStage, chain_keys, fingerprint_of
 
 RECORDS_FOLDER = "records"
 LOG_FILE = "log.jsonl"
@@ -94,10 +94,9 @@ def pending(job: ClipJob, stages: Sequence[Stage]) -> int:
     Raises:
         OSError: the video is not there.
     """
-    store = clip_store(job)
-    places = zip(stage_labels(stages), stage_keys(job, stages), strict=True)
-    for index, (label, key) in enumerate(places):
-        if store.find(label, key) is None:
+    places = zip(stages, stage_labels(stages), stage_keys(job, stages), strict=True)
+    for index, (stage, label, key) in enumerate(places):
+        if _finished(job, stage, label, key) is None:
             return index
     return len(stages)
 
@@ -115,12 +114,11 @@ def work_on(job: ClipJob, device: str) -> ClipResult:
     try:
         stages = _cached_stages(_frozen(job.stages))
         keys, labels, store = stage_keys(job, stages), stage_labels(stages), clip_store(job)
-        store.discard_partial()
         tables: dict[str, Any] = {}
         clip: ClipContext | None = None
         unread = []
         for stage, label, key, config in zip(stages, labels, keys, job.stages, strict=True):
-            stored = store.find(label, key)
+            stored = _finished(job, stage, label, key)
             if stored is not None:
                 unread.append(stored)
             else:
@@ -179,6 +177,13 @@ def load_records(job: ClipJob, stages: Sequence[Stage]) -> Records:
             raise FileNotFoundError(f"{store.folder}: stage {label} is not finished")
         tables |= stored.load()
     return Records(tables)
+
+
+def _finished(job: ClipJob, stage: Stage, label: str, key: str) -> StoredStage | None:
+    stored = clip_store(job).find(label, key)
+    if stored is None or type(stage).still_there is Stage.still_there:
+        return stored
+    return stored if stage.still_there(Path(job.output), stored.load()) else None
 
 
 def _build(value: Any, shared: dict[str, Any], share: bool = True) -> Any:
