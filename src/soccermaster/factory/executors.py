@@ -104,8 +104,14 @@ class LocalExecutor:
         running: dict[Future, tuple[ClipJob, int]] = {}
         while (waiting or running) and not suspects:
             while waiting and len(running) < workers:
-                job, attempt = waiting.popleft()
-                running[pool.submit(_work_here, job)] = job, attempt
+                job, attempt = waiting[0]
+                try:
+                    running[pool.submit(_work_here, job)] = job, attempt
+                except BrokenProcessPool:
+                    break  # the results of those that were running say so too
+                waiting.popleft()
+            if not running:
+                return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 job, attempt = running.pop(future)
