@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from soccermaster.factory.adapters.legibility_resnet import LegibilityNetwork, LegibilityResnet
 from soccermaster.factory.adapters.pnl_heatmaps import HeatmapNetwork, PnlHeatmaps
-from soccermaster.factory.adapters.soccer_model import SoccerPitch
+from soccermaster.factory.adapters.soccer_model import SoccerDetector, SoccerPitch
 from soccermaster.factory.models import ModelUnavailableError
 from soccermaster.geometry import Camera, Pitch
 from soccermaster.geometry.calibration import calibrate
@@ -59,7 +59,7 @@ def test_other_networks_are_refused(weights):
 
 def test_heatmaps_of_a_known_camera_give_it_back():
     """Blobs where a camera sees the keypoints, decoded and solved, are that camera."""
-    truth = Camera.look_at((0.0, 60.0, -16.0), (-25.0, 0.0, 0.0), 2400.0, (1920, 1080))
+    truth = Camera.from_pan_tilt_roll(-25.0, 78.0, 0.0, 2000.0, (0.0, 60.0, -16.0), (1920, 1080))
     points_px, depth = truth.project(Pitch().keypoints_m)
     inside = (depth > 0) & (points_px >= 0).all(1) & (points_px < [1920, 1080]).all(1)
     rows, columns = torch.meshgrid(torch.arange(270.0), torch.arange(480.0), indexing="ij")
@@ -112,11 +112,6 @@ def test_without_weights_one_line_says_what_to_download(model, download):
 
 
 def test_a_checkpoint_without_such_a_head(tmp_path):
-    folder = save_soccer_model(tmp_path / "model")
-    config = (folder / "config.json").read_text().replace("PitchKeypoints", "PitchLines")
-    assert "athletes" in config
-    from soccermaster.factory.adapters.soccer_model import _predictor
-    from soccermaster.tasks.events import EventTask
-
-    with pytest.raises(ModelUnavailableError, match="no EventTask"):
-        _predictor(folder, "SoccerPitch", (EventTask,), 1, torch.device("cpu"))
+    folder = save_soccer_model(tmp_path / "model", heads=("pitch_lines",))
+    with pytest.raises(ModelUnavailableError, match="holds pitch_lines, no AthleteDetection"):
+        SoccerDetector(folder).load("cpu")

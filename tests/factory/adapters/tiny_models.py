@@ -98,8 +98,10 @@ def save_siglip(folder: Path, side: int = 32) -> Path:
     return folder
 
 
-def save_soccer_model(folder: Path) -> Path:
-    """A checkpoint of this library with athletes and both pitch heads."""
+def save_soccer_model(
+    folder: Path, heads: tuple[str, ...] = ("athletes", "pitch_keypoints", "pitch_lines")
+) -> Path:
+    """A checkpoint of this library."""
     from soccermaster.model import SoccerModel
 
     tasks = "soccermaster.tasks"
@@ -133,6 +135,7 @@ def save_soccer_model(folder: Path) -> Path:
             },
         },
     }
+    config["tasks"] = {name: config["tasks"][name] for name in heads}
     torch.manual_seed(0)
     model = SoccerModel.from_config(config)
     model.save(folder)
