@@ -20,7 +20,7 @@ from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
 Picture = UInt8[np.ndarray, "H W 3"]
 
 
-class ModelUnavailableError(RuntimeError):
+class ModelUnavailableError(OSError):
     """A model cannot be loaded: the extra or the weights are missing. The message is one line."""
 
 

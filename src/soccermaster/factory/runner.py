@@ -85,6 +85,24 @@ class Report:
             for status in ("done", "failed")
         }
 
+    def to_text(self, output: Path | str) -> str:
+        """A few lines for the terminal: counts, and what failed or was remarkable."""
+        counts = self.counts
+        lines = [
+            f"{counts['videos_done']} videos and {counts['clips_done']} clips done, "
+            f"{counts['videos_failed']} videos and {counts['clips_failed']} clips failed: "
+            f"{Path(output) / REPORT_FILE}"
+        ]
+        for video in self.videos:
+            remark = video.get("error") or video.get("remark")
+            lines += [f"  {video['name']}: {remark}"] if remark else []
+        for clip in self.clips:
+            remarks = clip.get("summary", {}).get("remarks", [])
+            if clip["status"] == "failed":
+                remarks = [f"{clip['failed_stage']}: {clip['error']}"]
+            lines += [f"  {clip['clip']}: {remark}" for remark in remarks]
+        return "\n".join(lines)
+
     def to_json(self) -> dict[str, Any]:
         """What the file holds."""
         return {"counts": self.counts, **asdict(self)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,7 +40,6 @@ class ClipContext:
         device: where models run, "cpu" or "cuda:0".
         output: folder of the data set that is built, for the exports.
         number: 1-based place of the clip among the clips of its output, for file names.
-        facts: what is known about the clip before any stage, such as a synthetic one's truth.
     """
 
     clip_id: str
@@ -49,7 +48,7 @@ class ClipContext:
     device: str = "cpu"
     output: Path | None = None
     number: int = 1
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    _decoded: dict[Any, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def num_frames(self) -> int:
@@ -69,14 +68,30 @@ class ClipContext:
     def read(
         self, frames: Sequence[int], size: tuple[int, int] | None = None
     ) -> UInt8[np.ndarray, "n H W 3"]:
-        """Frames of the clip by number from 0, resized to `size` (H, W) if it is given."""
-        return self.source.read([self.frames[int(t)] for t in frames], size)
+        """Frames of the clip by number from 0, resized to `size` (H, W) if it is given.
 
-    def batches(self, size: tuple[int, int] | None = None, step: int = 1):
+        Neighbouring frames are decoded together and kept until others are asked for, so that
+        reading one after the other costs no more than reading them at once.
+        """
+        wanted = [int(t) for t in frames]
+        chunks = {t // BATCH_FRAMES for t in wanted}
+        if len(chunks) != 1 or not 0 <= min(wanted) <= max(wanted) < self.num_frames:
+            return self.source.read([self.frames[t] for t in wanted], size)
+        key = (chunks.pop(), size)
+        if key not in self._decoded:
+            start = key[0] * BATCH_FRAMES
+            run = range(start, min(start + BATCH_FRAMES, self.num_frames))
+            pictures = self.source.read([self.frames[t] for t in run], size)
+            self._decoded.clear()
+            self._decoded[key] = pictures
+        return self._decoded[key][[t % BATCH_FRAMES for t in wanted]]
+
+    def batches(
+        self, size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[list[int], UInt8[np.ndarray, "n H W 3"]]]:
         """Frames in order: (numbers, pictures (n, H, W, 3)), a few in memory at a time."""
-        numbers = range(0, self.num_frames, step)
-        for start in range(0, len(numbers), BATCH_FRAMES):
-            some = list(numbers[start : start + BATCH_FRAMES])
+        for start in range(0, self.num_frames, BATCH_FRAMES):
+            some = list(range(start, min(start + BATCH_FRAMES, self.num_frames)))
             yield some, self.read(some, size)
 
 
