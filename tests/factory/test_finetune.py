@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -12,11 +14,14 @@ import pytest
 from soccermaster.data.errors import DatasetError
 from soccermaster.factory.adapters.transformers_detector import TransformersDetector
 from soccermaster.factory.coco_files import read_coco
+from soccermaster.factory.executors import LocalExecutor
 from soccermaster.factory.finetune import finetune_detector, mirror
 from soccermaster.factory.models import ModelUnavailableError
+from soccermaster.factory.runner import build_dataset
 from soccermaster.vocabulary import ROLES
 
 from .adapters.tiny_models import picture, save_detector
+from .clips import stand_in_chain, write_still_video
 
 
 def write_export(root: Path, train: int = 3, valid: int = 1) -> Path:
@@ -108,3 +113,37 @@ def test_bad_data(tmp_path, detector):
         finetune_detector(data, tmp_path / "out", detector, epochs=0)
     with pytest.raises(ModelUnavailableError, match="rtdetr"):
         finetune_detector(data, tmp_path / "out", tmp_path / "none")
+
+
+@pytest.mark.slow
+def test_the_command_on_an_export_of_synthetic_matches(tmp_path, detector, root):
+    """Videos, build_dataset, coco/, scripts/finetune_detector.py, a detector that learned."""
+    points = [write_still_video(tmp_path / "videos", seed, 16)[1] for seed in (3, 4)]
+    data = tmp_path / "data"
+    chain = stand_in_chain(
+        points[0],
+        export={
+            "_target_": "soccermaster.factory.export.Export",
+            "valid_every": 2,
+            "detector_every": 2,
+        },
+    )
+    build_dataset(tmp_path / "videos", data, chain, LocalExecutor(1, 1, "cpu"))
+    output = tmp_path / "detector"
+    done = subprocess.run(
+        [
+            sys.executable, str(root / "scripts" / "finetune_detector.py"), f"data={data}",
+            f"output={output}", f"weights={detector}", "epochs=6", "batch_size=4", "lr=1e-3",
+            "backbone_lr=1e-3", "num_workers=0", "device=cpu",
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads((output / "report.json").read_text())
+    assert report["num_train"] > 0 and report["num_valid"] > 0
+    losses = [epoch["loss"] for epoch in report["epochs"]]
+    assert losses[-1] < losses[0]
+    assert f"Wrote epoch {report['best_epoch']}" in done.stdout
+    used = TransformersDetector(output, min_score=0.0)
+    used.load("cpu")
+    assert len(used.detect(picture(288, 512)[None])[0].scores)

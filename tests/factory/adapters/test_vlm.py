@@ -163,9 +163,7 @@ class Server:
                 """Silent."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(
-            target=self.server.serve_forever, args=(0.01,), daemon=True
-        ).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def reader(self, **options) -> ChatServerReader:
         url = f"http://127.0.0.1:{self.server.server_port}/v1"

@@ -94,9 +94,7 @@ class QwenReader(VlmReader):
         confidences = self._probability(tokens, torch.stack(output.logits, dim=1))
         return [Answer(w.strip(), c) for w, c in zip(words, confidences.tolist(), strict=True)]
 
-    def _probability(
-        self, tokens: Tensor, logits: Float[Tensor, "n new V"]
-    ) -> Float[Tensor, " n"]:
+    def _probability(self, tokens: Tensor, logits: Float[Tensor, "n new V"]) -> Float[Tensor, " n"]:
         """The probability of each answer: the product over its tokens, the end mark included."""
         chosen = logits.float().log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
         ends = torch.as_tensor(self.network.generation_config.eos_token_id, device=tokens.device)
