@@ -18,6 +18,7 @@ from soccermaster.factory.executors import LocalExecutor
 from soccermaster.factory.finetune import finetune_detector, mirror
 from soccermaster.factory.models import ModelUnavailableError
 from soccermaster.factory.runner import build_dataset
+from soccermaster.models.weights import CheckpointError
 from soccermaster.vocabulary import ROLES
 
 from .adapters.tiny_models import picture, save_detector
@@ -111,6 +112,8 @@ def test_bad_data(tmp_path, detector):
         read_coco(data / "coco" / "train.json", data)
     with pytest.raises(ValueError, match="epochs above 0"):
         finetune_detector(data, tmp_path / "out", detector, epochs=0)
+    with pytest.raises(CheckpointError, match="got a folder without"):
+        finetune_detector(write_export(tmp_path / "good"), tmp_path / "data", detector)
     with pytest.raises(ModelUnavailableError, match="rtdetr"):
         finetune_detector(data, tmp_path / "out", tmp_path / "none")
 

@@ -24,10 +24,13 @@ from soccermaster.factory.adapters.user_weights import find_pretrained
 from soccermaster.factory.coco_files import CocoFile, CocoPicture, read_coco
 from soccermaster.factory.store import write_json
 from soccermaster.metrics.detection import average_precision
+from soccermaster.models.huggingface import is_model_directory
+from soccermaster.models.weights import CheckpointError, replaced_folder
 from soccermaster.ops.precision import bfloat16_is_fast
 
 #: Classes of these names are not scored as people.
 _NOT_PEOPLE = ("ball", "sports ball")
+_OTHERWISE = "a folder without the config.json of a transformers model"
 _WARMUP = 0.05  # of the steps
 _LOWEST_LR = 0.01  # of the highest, at the end
 _FLOOR = 0.001  # boxes with a lower score are not scored
@@ -78,7 +81,7 @@ def finetune_detector(
 
     Args:
         data: folder of the factory's export; the files name pictures from here on.
-        output: folder for the detector.
+        output: folder for the detector; an older detector there is replaced.
         weights: what to begin from: a folder of `save_pretrained` or a hub id. A head for other
             classes begins anew.
         epochs: passes over the training pictures.
@@ -97,6 +100,7 @@ def finetune_detector(
 
     Raises:
         ModelUnavailableError: no such weights.
+        CheckpointError: `output` is something else than a detector.
         DatasetError: the data are missing, damaged, or have no training pictures.
         ValueError: a number is not positive.
     """
@@ -117,6 +121,8 @@ def finetune_detector(
             data / valid_file, expected=f"the classes of training {train.names}",
             got=f"{valid.names}", fix="Write both files with one export.",
         )  # fmt: skip
+    if output.is_dir() and any(output.iterdir()) and not is_model_directory(output):
+        raise CheckpointError(f"expected a new folder or a detector at {output}, got {_OTHERWISE}")
     place = torch.device(_default_device() if device == "auto" else device)
     torch.manual_seed(seed)  # of the new head, and of the noise that some models train with
     processor, network = _load(folder, train.names, place)
@@ -145,8 +151,9 @@ def finetune_detector(
         ap = history[-1].ap
         if ap is None or ap > best_ap:
             best, best_ap = epoch, -1.0 if ap is None else ap
-            network.save_pretrained(output)
-            processor.save_pretrained(output)
+            with replaced_folder(output, is_model_directory, _OTHERWISE) as fresh:
+                network.save_pretrained(fresh)
+                processor.save_pretrained(fresh)
     report = FinetuneReport(
         str(weights), train.names, len(train.pictures), len(valid.pictures), tuple(history), best
     )
