@@ -5,25 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from soccermaster.factory.adapters.legibility_resnet import LegibilityNetwork, LegibilityResnet
+from soccermaster.factory.adapters.legibility_resnet import LegibilityResnet
 from soccermaster.factory.adapters.pnl_heatmaps import HeatmapNetwork, PnlHeatmaps
-from soccermaster.factory.adapters.soccer_model import SoccerPitch
+from soccermaster.factory.adapters.soccer_model import SoccerDetector, SoccerPitch
 from soccermaster.factory.models import ModelUnavailableError
 from soccermaster.geometry import Camera, Pitch
 from soccermaster.geometry.calibration import calibrate
 from soccermaster.models.weights import CheckpointError
 
-from .tiny_models import picture, pictures, save_soccer_model
-
-TINY = {"width": 4, "modules": (1, 1, 1), "blocks": 1}
-
-
-def save_heatmap_network(path, num_channels: int) -> None:
-    """In the names of the published files: HRNet's own, and the head."""
-    state = HeatmapNetwork(num_channels, **TINY).state_dict()
-    torch.save({name.removeprefix("backbone."): t for name, t in state.items()}, path)
+from .tiny_models import (
+    TINY_HRNET,
+    picture,
+    pictures,
+    save_heatmap_network,
+    save_legibility,
+    save_soccer_model,
+)
 
 
 @pytest.fixture
@@ -35,14 +33,19 @@ def weights(tmp_path):
 
 def test_heatmap_networks_have_the_published_sizes():
     with torch.no_grad():
-        assert HeatmapNetwork(58, **TINY)(torch.zeros(1, 3, 540, 960)).shape == (1, 58, 270, 480)
+        assert HeatmapNetwork(58, **TINY_HRNET)(torch.zeros(1, 3, 540, 960)).shape == (
+            1,
+            58,
+            270,
+            480,
+        )
     with torch.device("meta"):
         names = HeatmapNetwork(24).state_dict()
     assert names["head.0.3.weight"].shape == (24, 48 * 15 + 64, 1, 1)
 
 
 def test_markings_of_heatmap_networks(weights):
-    model = PnlHeatmaps(**weights, keypoint_threshold=0.0, line_threshold=0.0, network=TINY)
+    model = PnlHeatmaps(**weights, keypoint_threshold=0.0, line_threshold=0.0, network=TINY_HRNET)
     model.load("cpu")
     (found,) = model.markings(pictures(1, 270, 480))
     assert found.points_px.shape == (57, 2) and found.segments_px.shape == (23, 2, 2)
@@ -54,12 +57,14 @@ def test_markings_of_heatmap_networks(weights):
 
 def test_other_networks_are_refused(weights):
     with pytest.raises(CheckpointError, match=r"head\.0\.3\.weight: model \(58"):
-        PnlHeatmaps(weights["line_weights"], weights["line_weights"], network=TINY).load("cpu")
+        PnlHeatmaps(weights["line_weights"], weights["line_weights"], network=TINY_HRNET).load(
+            "cpu"
+        )
 
 
 def test_heatmaps_of_a_known_camera_give_it_back():
     """Blobs where a camera sees the keypoints, decoded and solved, are that camera."""
-    truth = Camera.look_at((0.0, 60.0, -16.0), (-25.0, 0.0, 0.0), 2400.0, (1920, 1080))
+    truth = Camera.from_pan_tilt_roll(-25.0, 78.0, 0.0, 2000.0, (0.0, 60.0, -16.0), (1920, 1080))
     points_px, depth = truth.project(Pitch().keypoints_m)
     inside = (depth > 0) & (points_px >= 0).all(1) & (points_px < [1920, 1080]).all(1)
     rows, columns = torch.meshgrid(torch.arange(270.0), torch.arange(480.0), indexing="ij")
@@ -87,8 +92,7 @@ def test_own_pitch_heads(tmp_path):
 
 
 def test_legibility(tmp_path):
-    path = tmp_path / "legibility.safetensors"
-    save_file(LegibilityNetwork().state_dict(), path)
+    path = save_legibility(tmp_path / "legibility.safetensors")
     model = LegibilityResnet(path, batch_size=2)
     model.load("cpu")
     crops = [picture(90, 40, 1), picture(17, 33, 2), picture(1, 1, 3)]
@@ -112,11 +116,6 @@ def test_without_weights_one_line_says_what_to_download(model, download):
 
 
 def test_a_checkpoint_without_such_a_head(tmp_path):
-    folder = save_soccer_model(tmp_path / "model")
-    config = (folder / "config.json").read_text().replace("PitchKeypoints", "PitchLines")
-    assert "athletes" in config
-    from soccermaster.factory.adapters.soccer_model import _predictor
-    from soccermaster.tasks.events import EventTask
-
-    with pytest.raises(ModelUnavailableError, match="no EventTask"):
-        _predictor(folder, "SoccerPitch", (EventTask,), 1, torch.device("cpu"))
+    folder = save_soccer_model(tmp_path / "model", heads=("pitch_lines",))
+    with pytest.raises(ModelUnavailableError, match="holds pitch_lines, no AthleteDetection"):
+        SoccerDetector(folder).load("cpu")

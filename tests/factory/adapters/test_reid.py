@@ -15,14 +15,12 @@ from soccermaster.models.hrnet import HRNet, concatenate
 from soccermaster.models.weights import CheckpointError
 from soccermaster.vocabulary import ROLES
 
-from .tiny_models import picture, save_siglip, save_soccer_model
-
-TINY = {"width": 4, "modules": (1, 1, 1), "blocks": 1}
+from .tiny_models import TINY_HRNET, picture, save_siglip, save_soccer_model
 
 
 @pytest.fixture
 def network() -> PartReidNetwork:
-    return PartReidNetwork(**TINY).eval()
+    return PartReidNetwork(**TINY_HRNET).eval()
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def test_part_reid_from_a_training_checkpoint(tmp_path, network, crops):
     state["module.global_identity_classifier.classifier.weight"] = torch.zeros(7, 256)
     path = tmp_path / "reid.pth.tar"
     torch.save({"state_dict": state, "epoch": 20}, path)
-    reid = PartReid(path, batch_size=2, network=TINY)
+    reid = PartReid(path, batch_size=2, network=TINY_HRNET)
     reid.load("cpu")
     assert reid.unused == ("global_identity_classifier.classifier.weight",)
     vectors = reid.embed(crops)
@@ -65,7 +63,9 @@ def test_safetensors_and_other_names(tmp_path, network, crops):
     path = tmp_path / "reid.safetensors"
     state = network.state_dict()
     save_file({name.replace("global_role", "role"): t for name, t in state.items()}, path)
-    reid = PartReid(path, rename={"role_classifier.": "global_role_classifier."}, network=TINY)
+    reid = PartReid(
+        path, rename={"role_classifier.": "global_role_classifier."}, network=TINY_HRNET
+    )
     reid.load("cpu")
     assert_are_unit_vectors(reid.embed(crops), 3, 256)
 
@@ -77,24 +77,24 @@ def test_what_does_not_fit_is_named(tmp_path, network):
     path = tmp_path / "reid.pth"
     torch.save(state, path)
     with pytest.raises(CheckpointError, match=r"(?s)pixel_classifier.bn.weight.*mystery"):
-        PartReid(path, network=TINY).load("cpu")
+        PartReid(path, network=TINY_HRNET).load("cpu")
 
 
 def test_pickled_objects_are_not_run(tmp_path):
     path = tmp_path / "reid.pth"
     torch.save({"state_dict": {}, "config": np.random.default_rng(0)}, path)
     with pytest.raises(CheckpointError, match="run code"):
-        PartReid(path, network=TINY).load("cpu")
+        PartReid(path, network=TINY_HRNET).load("cpu")
 
 
 def test_files_without_tensors_and_broken_files(tmp_path):
     path = tmp_path / "reid.pth"
     torch.save({"epoch": 3}, path)
     with pytest.raises(CheckpointError, match="epoch"):
-        PartReid(path, network=TINY).load("cpu")
+        PartReid(path, network=TINY_HRNET).load("cpu")
     path.write_bytes(b"PK\x03\x04 no")
-    with pytest.raises(CheckpointError, match="cannot read|run code"):
-        PartReid(path, network=TINY).load("cpu")
+    with pytest.raises(CheckpointError, match=r"cannot read|run code"):
+        PartReid(path, network=TINY_HRNET).load("cpu")
 
 
 def test_hrnet_is_that_of_timm():

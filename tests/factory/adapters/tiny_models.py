@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+#: HRNet with one exchange unit per stage and four channels.
+TINY_HRNET = {"width": 4, "modules": [1, 1, 1], "blocks": 1}
+
 
 def picture(height: int = 108, width: int = 192, seed: int = 0) -> np.ndarray:
     """Noise, RGB."""
@@ -22,6 +25,7 @@ def save_detector(
     folder: Path,
     names: dict[int, str] | None = None,
     likely: tuple[str, ...] = ("person", "sports ball"),
+    num_queries: int = 30,
 ) -> Path:
     """RT-DETRv2 with an image processor for its real input of 640 x 640; COCO classes."""
     from transformers import (
@@ -51,7 +55,7 @@ def save_detector(
         decoder_attention_heads=2,
         decoder_n_points=2,
         decoder_layers=2,
-        num_queries=30,
+        num_queries=num_queries,
         num_denoising=4,
         initializer_range=0.3,  # at the usual 0.01, features this narrow die out
         id2label=names,
@@ -67,9 +71,53 @@ def save_detector(
     return folder
 
 
+def save_yolo(path: Path) -> Path:
+    """YOLOv8n with random weights; the person of COCO in some of the 240 coarsest cells."""
+    from ultralytics import YOLO
+
+    torch.manual_seed(0)
+    model = YOLO("yolov8n.yaml", task="detect", verbose=False)
+    coarsest = model.model.model[-1].cv3[-1][-1]
+    with torch.no_grad():
+        coarsest.weight[0].normal_()
+        coarsest.bias[0] = 0.0
+    model.save(path)
+    return path
+
+
 def coco_names() -> dict[int, str]:
     """The 80 classes of COCO by their places; only those that matter here have their names."""
     return {index: f"class {index}" for index in range(80)} | {0: "person", 32: "sports ball"}
+
+
+def save_part_reid(path: Path) -> tuple[Path, dict]:
+    """The part-based network, and the arguments that make it this small."""
+    from soccermaster.factory.adapters.part_reid import PartReidNetwork
+
+    torch.manual_seed(0)
+    torch.save(PartReidNetwork(**TINY_HRNET).state_dict(), path)
+    return path, TINY_HRNET
+
+
+def save_heatmap_network(path: Path, num_channels: int) -> Path:
+    """In the names of the published files: HRNet's own, and the head."""
+    from soccermaster.factory.adapters.pnl_heatmaps import HeatmapNetwork
+
+    torch.manual_seed(0)
+    state = HeatmapNetwork(num_channels, **TINY_HRNET).state_dict()
+    torch.save({name.removeprefix("backbone."): t for name, t in state.items()}, path)
+    return path
+
+
+def save_legibility(path: Path) -> Path:
+    """ResNet-34 in its real size."""
+    from safetensors.torch import save_file
+
+    from soccermaster.factory.adapters.legibility_resnet import LegibilityNetwork
+
+    torch.manual_seed(0)
+    save_file(LegibilityNetwork().state_dict(), path)
+    return path
 
 
 def save_siglip(folder: Path, side: int = 32) -> Path:
@@ -98,8 +146,10 @@ def save_siglip(folder: Path, side: int = 32) -> Path:
     return folder
 
 
-def save_soccer_model(folder: Path) -> Path:
-    """A checkpoint of this library with athletes and both pitch heads."""
+def save_soccer_model(
+    folder: Path, heads: tuple[str, ...] = ("athletes", "pitch_keypoints", "pitch_lines")
+) -> Path:
+    """A checkpoint of this library."""
     from soccermaster.model import SoccerModel
 
     tasks = "soccermaster.tasks"
@@ -133,6 +183,7 @@ def save_soccer_model(folder: Path) -> Path:
             },
         },
     }
+    config["tasks"] = {name: config["tasks"][name] for name in heads}
     torch.manual_seed(0)
     model = SoccerModel.from_config(config)
     model.save(folder)

@@ -141,7 +141,9 @@ class ChatServerReader(VlmReader):
 
 
 def _data_url(picture: Picture) -> str:
-    written, jpeg = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    written, jpeg = cv2.imencode(
+        ".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    )
     if not written:
         raise ValueError(f"cannot write a picture of shape {picture.shape} as JPEG")
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()

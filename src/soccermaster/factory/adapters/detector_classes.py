@@ -10,6 +10,8 @@ from jaxtyping import Float, Int, UInt8
 from soccermaster.factory.models import FrameBoxes
 from soccermaster.vocabulary import ROLES, UNKNOWN
 
+#: In a class table: neither a person nor the ball.
+DROPPED = -2
 #: What a class of a detector can mean: a person of unknown role, or a role (or the ball).
 PERSON = "person"
 
@@ -49,13 +51,10 @@ def class_table(
     people = (table >= UNKNOWN) & (table != ROLES.index("ball"))
     if not people.any():
         raise ValueError(
-            f"no class of {detector} is a person: it has {', '.join(names.values())}. Say what they "
-            "mean with classes={name: person, other_name: ball}."
+            f"no class of {detector} is a person: it has {', '.join(names.values())}. Say what "
+            "they mean with classes={name: person, other_name: ball}."
         )
     return table
-
-
-DROPPED = -2
 
 
 def frame_boxes(

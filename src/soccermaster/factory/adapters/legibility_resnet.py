@@ -1,4 +1,4 @@
-"""Legibility of shirt numbers by a ResNet-34 with one output, with weights that a person brings.
+"""Legibility of shirt numbers by a ResNet-34 with one output; one brings its weights.
 
 The layout is that of the public jersey-number pipeline (weights for research alone); a
 vision-language model answers the same question without them.

@@ -1,5 +1,4 @@
-"""Pitch markings from two heatmap networks in the manner of PnLCalib, with weights that a person
-brings.
+"""Pitch markings from two heatmap networks in the manner of PnLCalib; one brings their weights.
 
 Each network is an HRNet-W48 that reads 960 x 540 pixels and writes heatmaps of half that size: 57
 keypoints and the background (softmax), or 23 lines and one further channel (sigmoid); a line has a
@@ -34,7 +33,9 @@ from soccermaster.vocabulary import LINES, NUM_KEYPOINTS
 INPUT_SIZE = (540, 960)
 
 _SYSTEM = "The PnL heatmap networks"
-_DOWNLOAD = "SV_kp and SV_lines of PnLCalib (mind their licence), or leave this model for SoccerPitch"
+_DOWNLOAD = (
+    "SV_kp and SV_lines of PnLCalib (mind their licence), or leave this model for SoccerPitch"
+)
 _EARLY_CHANNELS = 64
 
 

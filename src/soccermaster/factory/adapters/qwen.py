@@ -6,6 +6,7 @@ Qwen licence).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from soccermaster.factory.adapters.vlm_reader import Answer, VlmReader
 from soccermaster.factory.models import Picture
 
 _SYSTEM = "Qwen2.5-VL"
+_MAX_RATIO = 100  # of the sides of a picture; the model's own limit is 200
 _DOWNLOAD = "Qwen/Qwen2.5-VL-7B-Instruct (Apache-2.0) from the Hugging Face hub"
 
 
@@ -94,9 +96,7 @@ class QwenReader(VlmReader):
         confidences = self._probability(tokens, torch.stack(output.logits, dim=1))
         return [Answer(w.strip(), c) for w, c in zip(words, confidences.tolist(), strict=True)]
 
-    def _probability(
-        self, tokens: Tensor, logits: Float[Tensor, "n new V"]
-    ) -> Float[Tensor, " n"]:
+    def _probability(self, tokens: Tensor, logits: Float[Tensor, "n new V"]) -> Float[Tensor, " n"]:
         """The probability of each answer: the product over its tokens, the end mark included."""
         chosen = logits.float().log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
         ends = torch.as_tensor(self.network.generation_config.eos_token_id, device=tokens.device)
@@ -106,12 +106,16 @@ class QwenReader(VlmReader):
 
 
 def reduced(picture: Picture, max_side: int) -> Picture:
-    """A picture with no side longer than `max_side`."""
+    """A picture with no side longer than `max_side`, nor than a hundred times the other one.
+
+    Models refuse pictures that are thinner still.
+    """
     height, width = picture.shape[:2]
-    scale = max_side / max(height, width)
-    if scale >= 1:
+    scale = min(1.0, max_side / max(height, width))
+    least = math.ceil(max(height, width) * scale / _MAX_RATIO)
+    size = (max(least, round(width * scale)), max(least, round(height * scale)))
+    if size == (width, height):
         return np.ascontiguousarray(picture)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 

@@ -98,13 +98,13 @@ class Sam2Segmenter(LazyModel):
         for index, masks, scores in forward:
             window.keep(index, masks, scores, prompt_frames <= index)
         if prompt_frames.max() > 0:
-            for index, masks, scores in self._sweep(session, int(prompt_frames.max()), reverse=True):
+            for index, masks, scores in self._sweep(
+                session, int(prompt_frames.max()), reverse=True
+            ):
                 window.keep(index, masks, scores, prompt_frames > index)
         yield from window.frames()
 
-    def _prompt(
-        self, session: Any, prompt_frames: np.ndarray, boxes_xyxy_px: np.ndarray
-    ) -> None:
+    def _prompt(self, session: Any, prompt_frames: np.ndarray, boxes_xyxy_px: np.ndarray) -> None:
         """Tell the model the objects, one frame after the other.
 
         An object must be known to the model in its own frame before it is asked about others.

@@ -93,7 +93,9 @@ class SoccerPitch(LazyModel):
         self._check_loaded()
         threshold = self.predictor.pitch_threshold if self.threshold is None else self.threshold
         return [
-            pitch_markings(found.image.shape[:2], found.keypoints, found.lines, threshold, threshold)
+            pitch_markings(
+                found.image.shape[:2], found.keypoints, found.lines, threshold, threshold
+            )
             for found in _predict(self.predictor, frames)
         ]
 
@@ -153,9 +155,7 @@ def _predictor(
     return Predictor(chosen, window=batch_size, device=str(device))
 
 
-def _predict(
-    predictor: Predictor, frames: UInt8[np.ndarray, "n H W 3"]
-) -> list[FramePredictions]:
+def _predict(predictor: Predictor, frames: UInt8[np.ndarray, "n H W 3"]) -> list[FramePredictions]:
     found: list[FramePredictions] = []
     for start in range(0, len(frames), predictor.window):
         some = frames[start : start + predictor.window]
