@@ -18,6 +18,7 @@ from soccermaster import _torchvision
 _torchvision.install()
 
 if TYPE_CHECKING:
+    from soccermaster.geometry.calibration import Calibration, calibrate, calibrate_clip
     from soccermaster.geometry.camera import Camera
     from soccermaster.geometry.pitch import Pitch
     from soccermaster.model import load_encoder, load_model
@@ -25,13 +26,26 @@ if TYPE_CHECKING:
     from soccermaster.structures import Clip
 
 __version__ = "0.1.0"
-__all__ = ["Camera", "Clip", "Pitch", "Predictor", "load_encoder", "load_model"]
+__all__ = [
+    "Calibration",
+    "Camera",
+    "Clip",
+    "Pitch",
+    "Predictor",
+    "calibrate",
+    "calibrate_clip",
+    "load_encoder",
+    "load_model",
+]
 
 _HOMES = {
+    "Calibration": "soccermaster.geometry.calibration",
     "Camera": "soccermaster.geometry.camera",
     "Clip": "soccermaster.structures",
     "Pitch": "soccermaster.geometry.pitch",
     "Predictor": "soccermaster.predict",
+    "calibrate": "soccermaster.geometry.calibration",
+    "calibrate_clip": "soccermaster.geometry.calibration",
     "load_encoder": "soccermaster.model",
     "load_model": "soccermaster.model",
 }

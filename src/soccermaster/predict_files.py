@@ -15,8 +15,7 @@ from rich.progress import track
 
 from soccermaster.data.frame_source import open_source
 from soccermaster.data.video import VideoWriter
-from soccermaster.geometry.homography import apply_homography
-from soccermaster.geometry.registration import MIN_INLIERS, register_ground
+from soccermaster.geometry.calibration import calibrate
 from soccermaster.predict import ClipPredictions, FramePredictions, Predictor
 from soccermaster.viz.draw import draw_overlay
 from soccermaster.viz.pitch_map import (
@@ -173,6 +172,22 @@ def clip_record(clip: ClipPredictions) -> dict[str, Any]:
     return record
 
 
+def pitch_px(frame: FramePredictions, threshold: float) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Keypoints and line ends above a score, by number and in pixels: the input of `calibrate`."""
+    height, width = frame.image.shape[:2]
+    size = np.array([width, height])
+    points_px: dict[int, Any] = {}
+    lines_px: dict[int, Any] = {}
+    if frame.keypoints is not None:
+        for i in (frame.keypoints.scores > threshold).nonzero().flatten().tolist():
+            points_px[i + 1] = tuple(frame.keypoints.points_norm[i].numpy() * size)
+    if frame.lines is not None:
+        for i in (frame.lines.scores > threshold).nonzero().flatten().tolist():
+            first, second = frame.lines.segments_norm[i].numpy() * size
+            lines_px[i + 1] = (tuple(first), tuple(second))
+    return points_px, lines_px
+
+
 def _clip_by_clip(
     predictor: Predictor, source: Any
 ) -> Iterator[tuple[FramePredictions | None, ClipPredictions]]:
@@ -216,25 +231,24 @@ class _Registered:
 def _register(
     frame: FramePredictions, athlete_threshold: float, pitch_threshold: float
 ) -> _Registered | None:
-    if frame.keypoints is None:
-        return None
     height, width = frame.image.shape[:2]
     size = np.array([width, height])
-    shown = frame.keypoints.scores.numpy() > pitch_threshold
-    points_px = np.where(shown[:, None], frame.keypoints.points_norm.numpy() * size, np.nan)
-    ground = register_ground(points_px, (width, height))
-    if ground is None:
+    points_px, lines_px = pitch_px(frame, pitch_threshold)
+    found = calibrate(points_px, lines_px, (width, height))
+    if found.camera is None:
         return None
     feet_m, roles, numbers = np.zeros((0, 2)), np.zeros(0, int), np.zeros(0, int)
     if frame.athletes is not None:
         people = frame.athletes.scores > athlete_threshold
         boxes = frame.athletes.boxes_xyxy_norm[people].numpy()
         feet_px = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, 3]], axis=1) * size
-        feet_m = apply_homography(ground.pitch_from_image, feet_px)
-        roles = frame.athletes.roles[people].numpy()
-        numbers = frame.athletes.numbers[people].numpy()
-    view_m = field_of_view_m(ground.image_from_pitch, (width, height))
-    return _Registered(int(ground.inliers.sum()), view_m, feet_m, roles, numbers)
+        feet_m = found.camera.unproject_to_ground(feet_px)
+        grounded = np.isfinite(feet_m).all(axis=1)  # the others stand above the horizon
+        feet_m = feet_m[grounded]
+        roles = frame.athletes.roles[people].numpy()[grounded]
+        numbers = frame.athletes.numbers[people].numpy()[grounded]
+    view_m = field_of_view_m(found.camera.image_from_pitch, (width, height))
+    return _Registered(len(found.inliers), view_m, feet_m, roles, numbers)
 
 
 def _birds_eye(best: _Registered | None) -> UInt8[np.ndarray, "h w 3"]:
@@ -242,7 +256,7 @@ def _birds_eye(best: _Registered | None) -> UInt8[np.ndarray, "h w 3"]:
     if best is None:
         return write_message(
             pitch,
-            f"No frame could be registered: {MIN_INLIERS} ground keypoints must agree on the pitch",
+            "No frame could be registered: too few keypoints and lines agree on a camera",
         )
     pitch = draw_field_of_view(pitch, best.view_m)
     return draw_positions(pitch, best.feet_m, roles=best.roles, numbers=best.numbers)

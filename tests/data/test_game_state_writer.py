@@ -4,9 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from soccermaster.data.datasets.game_state_file import read_game_state
+from soccermaster.data.datasets.game_state_file import read_game_state, read_predictions
 from soccermaster.data.datasets.game_state_writer import write_game_state, write_predictions
+from soccermaster.data.errors import DatasetError
 from soccermaster.data.synthetic.writers import write_gsr
+from soccermaster.metrics.tracking import game_state_scores
 from tests.data.test_soccernet_gsr import image, person, pitch, write
 
 
@@ -61,6 +63,39 @@ def test_predictions_have_what_the_evaluator_needs(tmp_path):
     (entry,) = json.loads((tmp_path / "SNGS-060.json").read_text())["predictions"]
     assert entry["image_id"] == "1060000001" and entry["attributes"]["jersey"] == "10"
     assert len(entry["bbox_pitch"]) == 6 and None not in entry["bbox_pitch"].values()
+
+
+def test_predictions_are_read_as_they_were_written(tree, tmp_path):
+    state = read_game_state(tree / "SoccerNetGS/valid/SNGS-021")
+    write_predictions(tmp_path / "SNGS-021.json", state)
+    read = read_predictions(tmp_path / "SNGS-021.json", state.image_ids)
+    placed = state.athletes.select(np.isfinite(state.athletes.positions_m).all(axis=1))
+    for field in ("frame", "boxes_xyxy_px", "roles", "numbers", "track_ids", "teams"):
+        np.testing.assert_array_equal(getattr(read, field), getattr(placed, field), field)
+    np.testing.assert_array_equal(read.positions_m, placed.positions_m)
+    scores = game_state_scores([(placed, read)])
+    assert scores["gs_hota"] == scores["gs_loca"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": 1060000001}, "a string as 'image_id'"),
+        ({"image_id": "1060000000"}, "image_id of the images list"),  # frames count from 1
+        ({"track_id": None}, "track_id"),
+        ({"bbox_pitch": None}, "six numbers"),
+        ({"bbox_pitch": {"x_bottom_middle": 0.0, "y_bottom_middle": 0.0}}, "six numbers"),
+    ],
+)
+def test_predictions_that_would_silently_score_0_are_refused(tmp_path, change, message):
+    state = read_game_state(write(tmp_path, [image(1)], [person(1, 1)]))
+    file = tmp_path / "SNGS-060.json"
+    write_predictions(file, state)
+    content = json.loads(file.read_text())
+    content["predictions"][0] |= change
+    file.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=message):
+        read_predictions(file, state.image_ids)
 
 
 def test_a_perfect_prediction_scores_100(tree, tmp_path):

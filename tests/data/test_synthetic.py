@@ -12,6 +12,7 @@ from soccermaster.data.synthetic.motion import move
 from soccermaster.data.synthetic.people import PLAYER, Kit, Person, draw_people
 from soccermaster.data.synthetic.renderer import Renderer
 from soccermaster.data.synthetic.scene import Script
+from soccermaster.data.synthetic.take import annotate
 from soccermaster.geometry import Camera, Pitch
 from soccermaster.vocabulary import ANNOTATION_FIELDS, EVENTS, NO_NUMBER, ROLES
 
@@ -25,6 +26,14 @@ PLAIN = Look(grass=2, crowd=0, grass_rgb=(50, 110, 40), line_rgb=(245, 245, 245)
 def clips():
     dataset = SyntheticSpatial("train", 12, image_size=SIZE)
     return [dataset[i] for i in range(len(dataset))]
+
+
+def test_a_take_can_be_annotated_without_drawing_it(clips):
+    dataset = SyntheticSpatial("train", 12, image_size=SIZE)
+    staged, drawn = annotate(dataset.take(3)), clips[3].annotations
+    for group in ("athletes", "keypoints", "lines", "cameras"):
+        for name, value in vars(getattr(staged, group)).items():
+            np.testing.assert_array_equal(value, getattr(getattr(drawn, group), name), name)
 
 
 def one_person(heading_rad, camera, number=14, speed_mps=0.0, xy_m=(0.0, 0.0)):

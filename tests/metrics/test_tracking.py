@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from soccermaster.data.synthetic.dataset import SyntheticSpatial
+from soccermaster.data.synthetic.take import annotate
 from soccermaster.metrics.track_attributes import attribute_scores
 from soccermaster.metrics.tracking import (
     TOLERANCE_M,
@@ -20,7 +22,7 @@ from soccermaster.metrics.tracking import (
 )
 from soccermaster.structures import Athletes
 from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS
-from tests.metrics.tracks import people, random_sequence
+from tests.metrics.tracks import noisy_copy, people, random_sequence
 
 PLAYER, KEEPER, REFEREE, BALL = (
     ROLES.index(role) for role in ("player", "goalkeeper", "referee", "ball")
@@ -169,6 +171,27 @@ def test_equal_to_trackeval_on_random_sequences(seed):
     for similarities in (box_similarities, game_state_similarities):
         tables = similarities(truth, predicted)
         assert count_tracks(*tables).scores() == pytest.approx(reference(tables), abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def synthetic():
+    """Two shots of synthetic matches, and noisy predictions."""
+    dataset = SyntheticSpatial("valid", 2, 40, image_size=(720, 1280))
+    pairs = []
+    for seed in range(2):
+        truth = annotate(dataset.take(seed)).athletes
+        truth = truth.select(truth.roles != BALL)
+        pairs.append((truth, noisy_copy(np.random.default_rng(seed), truth, 0.5)))
+    return pairs
+
+
+def test_equal_to_trackeval_on_synthetic_sequences(synthetic, tmp_path):
+    for truth, predicted in synthetic:
+        for similarities in (box_similarities, game_state_similarities):
+            tables = similarities(truth, predicted)
+            assert count_tracks(*tables).scores() == pytest.approx(reference(tables), abs=1e-9)
+    official = official_game_state(tmp_path, synthetic)
+    assert game_state_scores(synthetic) == pytest.approx(official, abs=1e-6)
 
 
 def official_game_state(tmp_path, sequences):

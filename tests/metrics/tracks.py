@@ -25,25 +25,31 @@ def random_sequence(
     keep = rng.random(len(frame)) < 0.9
     truth = people(frame, track, place, roles[track - 1], numbers[track - 1], teams[track - 1])
     truth = truth.select(keep)
+    return truth, noisy_copy(rng, truth, noise)
 
+
+def noisy_copy(rng: np.random.Generator, truth: Athletes, noise: float = 1.0) -> Athletes:
+    """A prediction with misses, extras, switches of identity and wrong attributes.
+
+    Args:
+        rng: everything follows from it.
+        truth: people, without balls.
+        noise: of the places, in metres.
+    """
     seen = truth.select(rng.random(len(truth)) < 0.85)
     extra = rng.random(len(seen)) < 0.15
-    ids = seen.track_ids + num_people * (seen.frame // rng.integers(5, 25, len(seen)))
-    moved = seen.positions_m + rng.normal(size=(len(seen), 2)) * noise
-    predicted = people(
-        np.concatenate([seen.frame, seen.frame[extra]]),
-        np.concatenate([ids, 1000 + np.arange(extra.sum())]),
-        np.concatenate([moved, rng.uniform(-40, 40, (extra.sum(), 2))]),
-        *(
-            np.concatenate([noisy, noisy[extra]])
-            for noisy in (
-                np.where(rng.random(len(seen)) < 0.05, ROLES_OF_PEOPLE[2], seen.roles),
-                np.where(rng.random(len(seen)) < 0.1, NO_NUMBER, seen.numbers),
-                np.where(rng.random(len(seen)) < 0.1, 1 - seen.teams.clip(0), seen.teams),
-            )
-        ),
+    ids = seen.track_ids + 100 * (seen.frame // rng.integers(5, 25, len(seen)))
+    rows = np.concatenate([np.arange(len(seen)), np.flatnonzero(extra)])
+    predicted = Athletes.from_boxes(
+        seen.frame[rows],
+        seen.boxes_xyxy_px[rows] + 8 * noise * rng.normal(size=(len(rows), 1)),
+        track_ids=np.concatenate([ids, 100_000 + np.arange(extra.sum())]),
+        positions_m=seen.positions_m[rows] + noise * rng.normal(size=(len(rows), 2)),
+        roles=np.where(rng.random(len(rows)) < 0.05, ROLES_OF_PEOPLE[2], seen.roles[rows]),
+        numbers=np.where(rng.random(len(rows)) < 0.1, NO_NUMBER, seen.numbers[rows]),
+        teams=np.where(rng.random(len(rows)) < 0.1, 1 - seen.teams[rows].clip(0), seen.teams[rows]),
     )
-    return truth, predicted.select(np.argsort(predicted.frame, kind="stable"))
+    return predicted.select(np.argsort(predicted.frame, kind="stable"))
 
 
 def people(frame, track_ids, place_m, roles, numbers, teams) -> Athletes:

@@ -221,6 +221,7 @@ def _solve(path: Path | str, image: str, record: Any) -> Camera | None:
             int(k): (_pixel(v["x_1"], v["y_1"]), _pixel(v["x_2"], v["y_2"]))
             for k, v in lines.items()
         }
+        # Scores say whether a marking is there, not how precisely it was found: no weights.
         return calibrate(points_px, lines_px, EVALUATION_SIZE).camera
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError.at(

@@ -8,6 +8,7 @@ clip (in-context identities), so nobody in particular is learnt by heart.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,6 +30,8 @@ from soccermaster.vocabulary import ROLES, UNKNOWN
 
 # Points of a box at which patches are read, columns and rows.
 _POINTS = (2, 4)
+# Log-probability of what is not possible.
+_NEVER = -1e4
 _BALL = ROLES.index("ball")
 
 
@@ -59,7 +62,10 @@ class Association(Task):
         box_noise: in training, how far boxes are moved, in fractions of their height.
         occlusion: in training, the chance that a track is not seen for a while.
         switch: in training, the chance that the past of a clip confuses two tracks in one frame.
-        min_score: least probability to continue an identity.
+        false_boxes: in training, how many boxes per frame are added that are nobody; each is
+            newborn, and remembered.
+        newborn_weight: what the probability of "newborn" counts in comparison with that of an
+            identity, when identities are handed out; below 1, tracks are continued more readily.
         memory: frames after which who was not seen is forgotten.
         term_weights: of the loss terms (`identity`).
         lr: learning rate of the head.
@@ -81,7 +87,8 @@ class Association(Task):
         box_noise: float = 0.03,
         occlusion: float = 0.5,
         switch: float = 0.5,
-        min_score: float = 0.2,
+        false_boxes: float = 0.3,
+        newborn_weight: float = 0.15,
         memory: int = 30,
         term_weights: Mapping[str, float] | None = None,
         lr: float | None = None,
@@ -89,7 +96,8 @@ class Association(Task):
     ) -> None:
         super().__init__(term_weights, lr, recipe)
         self.box_noise, self.occlusion, self.switch = box_noise, occlusion, switch
-        self.min_score, self.memory = min_score, memory
+        self.false_boxes = false_boxes
+        self.newborn_weight, self.memory = newborn_weight, memory
         self.look = nn.Sequential(
             nn.Linear(_POINTS[0] * _POINTS[1] * embed_dim, object_dim),
             nn.GELU(),
@@ -161,9 +169,10 @@ class Association(Task):
     def follow(self, tokens: ObjectTokens) -> Int[Tensor, " n"]:
         """Track ids of the objects of one clip, from the first frame to the last.
 
-        In every frame the slots in use are assigned one to one to the objects (greatest total
-        probability, each at least `min_score`); every other object is newborn and takes a free
-        slot, or that of whoever was not seen for longest.
+        In every frame each object is given a slot in use, one to one, or is newborn: whatever has
+        the greatest joint probability. Who is newborn takes a free slot, or that of whoever was not
+        seen for longest. An object beyond the number of slots in
+        one frame gets an id and is not remembered.
         """
         num_slots = self.decoder.num_slots
         time = tokens.time[0]
@@ -179,18 +188,25 @@ class Association(Task):
             past = _select(dataclasses.replace(tokens, slots=slots[None]), 0, recent)
             present = _select(tokens, 0, rows)
             if known:
-                probability = self.decoder(present, past)[0].float().softmax(-1)[:, known].cpu()
-                pairs = linear_sum_assignment(probability.numpy(), maximize=True)
-                for row, column in zip(*pairs, strict=True):
-                    if probability[row, column] >= self.min_score:
+                scores = self.decoder(present, past)[0].float().log_softmax(-1).cpu()
+                alone = torch.full((len(rows), len(rows)), _NEVER)
+                alone.fill_diagonal_(0.0)
+                alone += scores[:, num_slots:] + math.log(self.newborn_weight)
+                table = torch.cat([scores[:, known].clamp(min=_NEVER / 2), alone], dim=1)
+                for row, column in zip(*linear_sum_assignment(table, maximize=True), strict=True):
+                    if column < len(known):
                         slots[rows[row]] = known[column]
+            for slot in slots[rows][slots[rows] < num_slots].tolist():
+                last_seen[slot] = now
             for row in rows.tolist():
-                if slots[row] == num_slots:
-                    slot = min(range(num_slots), key=last_seen.__getitem__)
-                    newest += 1
-                    slots[row], id_of_slot[slot] = slot, newest
-                slot = int(slots[row])
-                last_seen[slot], ids[row] = now, id_of_slot[slot]
+                if slots[row] < num_slots:
+                    ids[row] = id_of_slot[slots[row]]
+                    continue
+                newest += 1
+                ids[row] = newest
+                slot = min(range(num_slots), key=last_seen.__getitem__)
+                if last_seen[slot] < now:  # else nobody can be forgotten for this one
+                    slots[row], id_of_slot[slot], last_seen[slot] = slot, newest, now
         return ids
 
     def make_metrics(self) -> IdentityMetrics:
@@ -206,7 +222,34 @@ class Association(Task):
             )
         people = batch.athletes
         real = batch.frame_mask.flatten()[people.frame]
-        return people.select(real & (people.roles != _BALL))
+        people = people.select(real & (people.roles != _BALL))
+        return self._with_false_boxes(people, batch) if self.training else people
+
+    def _with_false_boxes(self, people: Athletes, batch: Batch) -> Athletes:
+        """Some boxes more, of the size of others and anywhere, each with a track of its own."""
+        chosen = (
+            (
+                torch.rand(len(people)) * len(people)
+                < self.false_boxes * len(batch.images) * batch.num_frames
+            )
+            .nonzero()
+            .flatten()
+            .to(people.frame.device)
+        )
+        false = people.select(chosen)
+        height, width = batch.image_size
+        size = false.boxes_xyxy_px[:, 2:] - false.boxes_xyxy_px[:, :2]
+        room = (size.new_tensor([width, height]) - size).clamp(min=0)
+        corner = torch.rand_like(size) * room
+        first = int(people.track_ids.max()) + 1 if len(people) else 0
+        false = dataclasses.replace(
+            false,
+            boxes_xyxy_px=torch.cat([corner, corner + size], dim=1),
+            track_ids=first + torch.arange(len(false), device=people.frame.device),
+        )
+        both = {n: torch.cat([value, getattr(false, n)]) for n, value in vars(people).items()}
+        order = both["frame"].argsort(stable=True)
+        return Athletes(**both).select(order)
 
     def _box_noise(self, boxes: Float[Tensor, "n 4"], aspect: float) -> Float[Tensor, "n 4"]:
         height = (boxes[:, 3:] - boxes[:, 1:2]) * boxes.new_tensor([1 / aspect, 1] * 2)

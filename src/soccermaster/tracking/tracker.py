@@ -27,8 +27,8 @@ from soccermaster.tracking.assignment import (
 from soccermaster.tracking.motion import Motion
 from soccermaster.vocabulary import UNKNOWN
 
-# Noise of the box filter (centre x, centre y, width / height, height), as DeepSORT has it: fractions
-# of the height, but for the third coordinate.
+# Noise of the box filter (centre x, centre y, width / height, height), as DeepSORT has it: in
+# fractions of the height, but for the third coordinate.
 _STEP, _VELOCITY = 1 / 20, 1 / 160
 _ASPECT_STEP, _ASPECT_VELOCITY, _ASPECT_NOISE = 1e-2, 1e-5, 1e-1
 
@@ -45,9 +45,10 @@ class TrackerConfig:
             Mahalanobis distance over its gate, mean of image and pitch).
         max_appearance_distance: half the Euclidean distance of unit embeddings.
         ema: what remains of a track's appearance when it is seen again.
-        gate: probability that a right detection passes a gate.
+        gate: probability that a right detection passes a gate; 0 leaves the second stage alone.
         cascade: match the tracks seen last first; else all at once.
-        max_iou_distance: of the second stage, for tracks of the frame before.
+        max_iou_distance: of the second stage.
+        max_iou_age: frames since a track was seen, up to which the second stage takes it.
         max_age: frames unseen after which a track ends.
         max_prediction: frames unseen after which a track stands still in the image.
         velocity_decay: what remains of the velocity with every frame unseen.
@@ -60,17 +61,18 @@ class TrackerConfig:
     use_pitch: bool = True
     use_cameras: bool = True
     appearance_weight: float = 0.5
-    max_appearance_distance: float = 0.5
+    max_appearance_distance: float = 0.3
     ema: float = 0.9
-    gate: float = 0.99
+    gate: float = 0.999
     cascade: bool = True
     max_iou_distance: float = 0.8
-    max_age: int = 50
+    max_iou_age: int = 1
+    max_age: int = 100
     max_prediction: int = 50
     velocity_decay: float = 0.95
     position_noise_m: float = 0.5
-    acceleration_m: float = 0.03
-    min_noise: float = 0.1
+    acceleration_m: float = 0.02
+    min_noise: float = 0.5
 
 
 #: What the released pipeline uses.
@@ -134,24 +136,21 @@ class Tracker:
         valid = (scores >= config.min_score) & np.isfinite(boxes).all(axis=1)
         track_of = np.full(len(boxes), UNKNOWN)
 
-        cost, allowed = self._cost(measured, places, looks, noise)
-        allowed &= valid
-        ages = np.unique(self._unseen) if config.cascade else [None]
-        for age in ages:
-            rows = np.arange(len(self._ids)) if age is None else np.flatnonzero(self._unseen == age)
-            free = np.flatnonzero(valid & (track_of == UNKNOWN))
-            if not len(rows) or not len(free):
-                continue
-            mine = np.ix_(rows, free)
-            i, j = assign(cost[mine], allowed[mine])
-            track_of[free[j]] = rows[i]
+        if config.gate > 0:
+            cost, allowed = self._cost(measured, places, looks, noise)
+            ages = self._unseen if config.cascade else np.zeros_like(self._unseen)
+            for age in np.unique(ages):
+                rows = np.flatnonzero(ages == age)
+                free = np.flatnonzero(valid & (track_of == UNKNOWN))
+                i, j = assign(cost[np.ix_(rows, free)], allowed[np.ix_(rows, free)])
+                track_of[free[j]] = rows[i]
 
-        rows = np.setdiff1d(np.flatnonzero(self._unseen == 1), track_of)
+        rows = np.flatnonzero(self._unseen <= config.max_iou_age)
+        rows = np.setdiff1d(rows, track_of)
         free = np.flatnonzero(valid & (track_of == UNKNOWN))
-        if len(rows) and len(free):
-            distance = iou_distances(_boxes(self._box.value[rows]), boxes[free])
-            i, j = assign(distance, distance <= config.max_iou_distance)
-            track_of[free[j]] = rows[i]
+        distance = iou_distances(_boxes(self._box.value[rows]), boxes[free])
+        i, j = assign(distance, distance <= config.max_iou_distance)
+        track_of[free[j]] = rows[i]
 
         seen = np.flatnonzero(track_of != UNKNOWN)
         self._correct(track_of[seen], measured[seen], places[seen], looks[seen], noise[seen])
@@ -172,14 +171,9 @@ class Tracker:
         places = np.full((count, 2), np.nan)
         if positions_m is not None and self.config.use_pitch:
             places = np.asarray(positions_m, float).reshape(count, 2)
-        if embeddings is None:
+        if embeddings is None or not count:
             return np.full((count, max(1, self._looks.shape[1])), np.nan), places
-        looks = unit_rows(
-            np.asarray(embeddings, float).reshape(count, -1)
-            if count
-            else np.zeros((0, max(1, self._looks.shape[1])))
-        )
-        return looks, places
+        return unit_rows(np.asarray(embeddings, float).reshape(count, -1)), places
 
     def _predict(self, image_from_pitch: Float[np.ndarray, "3 3"] | None) -> None:
         """Everybody one frame on, and along with the camera."""

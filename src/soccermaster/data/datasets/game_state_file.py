@@ -185,6 +185,40 @@ def read_game_state(
     )
 
 
+def read_predictions(file: Path | str, image_ids: Sequence[str]) -> Athletes:
+    """The people of a prediction file, as the official evaluator reads it.
+
+    Args:
+        file: JSON with "predictions", as `game_state_writer.write_predictions` writes it.
+        image_ids: of the frames 0, 1, ... of the sequence (`GameState.image_ids`).
+
+    Raises:
+        DatasetError: a record breaks the format, or lacks what the evaluator needs: an image_id
+            that is a string of the list (frames count from 1), a track id, and all six keys of
+            `bbox_pitch`.
+    """
+    file = Path(file)
+    fix = "Write it with game_state_writer.write_predictions."
+    content = Record(load_json(file, "JSON predictions of a sequence", fix), file, "top level", fix)
+    frame_of_image = {image_id: i for i, image_id in enumerate(image_ids)}
+    rows = []
+    for i, value in enumerate(content.items("predictions")):
+        record = Record(value, file, f"prediction {i}", fix)
+        if record.value.get("supercategory") != "object":
+            continue
+        if not isinstance(record.value.get("image_id"), str):
+            raise record.wrong("a string as 'image_id'", record.value.get("image_id"))
+        record.integer("track_id")
+        person = _person(record)
+        if not np.isfinite(np.concatenate([person[-2], *person[-1]])).all():
+            raise record.wrong(
+                "six numbers in 'bbox_pitch': x and y of bottom_left, bottom_middle, bottom_right",
+                record.value.get("bbox_pitch"),
+            )
+        rows.append((_frame_of(record, frame_of_image), *person))
+    return _pack_athletes(rows)[0]
+
+
 def shirt_number(jersey: object) -> int:
     """The number that a label gives: 0..99, `NO_NUMBER` without one, -1 for anything else."""
     if jersey is None or jersey == "":

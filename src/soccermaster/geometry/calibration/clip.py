@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import cholesky_banded, solveh_banded
 from scipy.ndimage import median_filter
 
-from soccermaster.geometry.calibration.observations import Frame, gather
+from soccermaster.geometry.calibration.observations import Frame, gather_frames
 from soccermaster.geometry.calibration.optimise import NOISE_OF_WIDTH, trust
 from soccermaster.geometry.calibration.prior import CameraPrior
 from soccermaster.geometry.calibration.residuals import Observations, State, evaluate
@@ -111,8 +111,6 @@ def calibrate_clip(
         ValueError: no frames, or lists of different lengths; and as in `calibrate`.
         KeyError: as in `calibrate`.
     """
-    if image_size is None:
-        raise ValueError("expected image_size (W, H) in pixels, got None")
     frames = gather_frames(
         points_px, lines_px, image_size, polylines_px, point_scores, line_scores, template
     )
@@ -126,39 +124,6 @@ def calibrate_clip(
     position_m = _middle_position([result for result in alone if result.camera is not None])
     angles = _first_angles(alone, position_m, image_size)
     return _fit_together(frames, alone, position_m, angles)
-
-
-def gather_frames(
-    points_px: Sequence[Mapping[int, tuple[float, float]]],
-    lines_px: Sequence | None,
-    image_size: tuple[int, int],
-    polylines_px: Sequence | None,
-    point_scores: Sequence | None,
-    line_scores: Sequence | None,
-    template: str,
-) -> list[Frame]:
-    """`gather` for each frame.
-
-    Raises:
-        ValueError: lists of different lengths; and as in `gather`.
-    """
-    optional = {
-        "lines_px": lines_px,
-        "polylines_px": polylines_px,
-        "point_scores": point_scores,
-        "line_scores": line_scores,
-    }
-    columns = []
-    for name, values in optional.items():
-        if values is not None and len(values) != len(points_px):
-            raise ValueError(
-                f"expected {name} for each of {len(points_px)} frames, got {len(values)}"
-            )
-        columns.append([None] * len(points_px) if values is None else values)
-    return [
-        gather(points, lines, image_size, polylines, scores, weights, template)
-        for points, lines, polylines, scores, weights in zip(points_px, *columns, strict=True)
-    ]
 
 
 def stack(frames: Sequence[Frame]) -> Observations:

@@ -26,6 +26,8 @@ _CENTRES_X_M = dict(
 _LEAST_SINE = 0.05
 #: Crossings farther from the centre than this many half widths are left out.
 _FAR = 4.0
+#: An end of `lines_px` may be this far beyond the end of its line, in image widths.
+_BEYOND = 0.002
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class _Template:
 def gather(
     points_px: Mapping[int, Sequence[float]],
     lines_px: Mapping[int, Sequence[Sequence[float]]] | None,
-    image_size: tuple[int, int],
+    image_size: tuple[int, int] | None,
     polylines_px: Mapping[str, ArrayLike] | None,
     point_scores: Mapping[int, float] | None,
     line_scores: Mapping[int, float] | None,
@@ -83,6 +85,8 @@ def gather(
         KeyError: an unknown point, line or class.
         ValueError: a coordinate that is no number, a negative score, an image without size.
     """
+    if image_size is None:
+        raise ValueError("expected image_size (W, H) in pixels, got None")
     width, height = image_size
     if not (width > 0 and height > 0):
         raise ValueError(f"expected image_size (W, H) in pixels, both positive, got {image_size}")
@@ -152,11 +156,45 @@ def gather(
     )
 
 
-def with_line_ends(frame: Frame, state: State) -> Frame | None:
-    """The frame for a camera that sees lines with two ends: a point of a polyline that lies beyond
-    the end of its line is compared with that end.
+def gather_frames(
+    points_px: Sequence[Mapping[int, tuple[float, float]]],
+    lines_px: Sequence | None,
+    image_size: tuple[int, int] | None,
+    polylines_px: Sequence | None,
+    point_scores: Sequence | None,
+    line_scores: Sequence | None,
+    template: str,
+) -> list[Frame]:
+    """`gather` for each frame.
 
-    On pitches that are wider or narrower than the template this keeps the corners near.
+    Raises:
+        ValueError: lists of different lengths; and as in `gather`.
+    """
+    optional = {
+        "lines_px": lines_px,
+        "polylines_px": polylines_px,
+        "point_scores": point_scores,
+        "line_scores": line_scores,
+    }
+    columns = []
+    for name, values in optional.items():
+        if values is not None and len(values) != len(points_px):
+            raise ValueError(
+                f"expected {name} for each of {len(points_px)} frames, got {len(values)}"
+            )
+        columns.append([None] * len(points_px) if values is None else values)
+    return [
+        gather(points, lines, image_size, polylines, scores, weights, template)
+        for points, lines, polylines, scores, weights in zip(points_px, *columns, strict=True)
+    ]
+
+
+def with_line_ends(frame: Frame, state: State) -> Frame | None:
+    """The frame for a camera that sees lines with two ends.
+
+    What was seen on a line but lies beyond its end is compared with that end. On pitches that are
+    wider or narrower than the template this keeps the corners near. Ends of `lines_px` may be
+    beyond by a little, for they are detections; points of polylines may not.
 
     Args:
         frame: as gathered.
@@ -167,21 +205,21 @@ def with_line_ends(frame: Frame, state: State) -> Frame | None:
     """
     seen = frame.seen
     n, m = seen.num_points, seen.num_lines
-    first = frame.line_spans[frame.num_segments][1]  # of the polylines
-    chosen = slice(n + first, n + m)
+    chosen = slice(n, n + m)
     start = (state.R @ (seen.anchors_m[:, :, chosen] - state.position_m[:, :, None]))[0]
-    step = (state.R @ seen.directions[:, :, first:])[0] * frame.lengths_m[first:]
+    step = (state.R @ seen.directions)[0] * frame.lengths_m
     ends = np.stack([start, start + step])  # (2, 3, m)
     visible = (ends[:, 2] > 1.0).all(axis=0)
     pixels = np.exp(state.log_focal[0]) * ends[:, :2] / np.where(visible, ends[:, 2], 1.0)[:, None]
     along = pixels[1] - pixels[0]
     offset = undistort(state, seen)[0][0][:, chosen] - pixels[0]
-    place = (offset * along).sum(axis=0) / np.maximum((along * along).sum(axis=0), 1e-9)
-    beyond = np.flatnonzero(visible & ((place < 0) | (place > 1)))
-    if not len(beyond):
+    length = np.maximum(np.sqrt((along * along).sum(axis=0)), 1e-9)
+    place = (offset * along).sum(axis=0) / length
+    tolerance = np.where(np.arange(m) < 2 * frame.num_segments, _BEYOND * frame.image_size[0], 0.0)
+    index = np.flatnonzero(visible & ((place < -tolerance) | (place > length + tolerance)))
+    if not len(index):
         return None
-    index = first + beyond
-    reached_m = np.where(place[beyond] < 0, 0.0, frame.lengths_m[index])
+    reached_m = np.where(place[index] < 0, 0.0, frame.lengths_m[index])
     ends_m = seen.anchors_m[0][:, n + index] + reached_m * seen.directions[0][:, index]
     weights = seen.weights.copy()
     weights[0, n + index] = 0.0

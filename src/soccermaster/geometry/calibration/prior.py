@@ -25,7 +25,7 @@ class CameraPrior:
     position_m: tuple[float, float, float] = (0.0, 72.0, -16.0)
     position_std_m: tuple[float, float, float] = (8.0, 18.0, 6.0)
     roll_std_rad: float = 0.02
-    kappa_std: tuple[float, float, float, float] = (0.03, 0.015, 0.01, 0.01)
+    kappa_std: tuple[float, float, float] = (0.03, 0.01, 0.01)
     reach: float = 4.0
 
     def normal_equations(
@@ -43,7 +43,7 @@ class CameraPrior:
         jac[:, 2, 3] = -state.R[:, 1, 2] / self.roll_std_rad
         if size > 7:
             values[:, 4:] = state.kappa / np.asarray(self.kappa_std)
-            jac[:, [7, 8, 9, 10], [4, 5, 6, 7]] = 1 / np.asarray(self.kappa_std)
+            jac[:, [7, 8, 9], [4, 5, 6]] = 1 / np.asarray(self.kappa_std)
         distance2 = (values[:, :4] ** 2).sum(axis=1)
         hold = np.ones_like(values)
         hold[:, :4] = (1 + distance2 / self.reach**2)[:, None] ** -2

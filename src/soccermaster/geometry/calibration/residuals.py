@@ -4,9 +4,11 @@ Everything is batched over B states against the observations of one frame (F = 1
 (F = B, padded with zero weight). Pixels are centred on the principal point: (u - W / 2, v - H / 2).
 
 A state has 7 local parameters: 3 of rotation (R becomes exp(w) R), 3 of translation in camera axes
-(position becomes position + R^T t, metres) and log focal length; then optionally 4 of distortion.
-These, kappa, are OpenCV's k1, k2, p1, p2 for coordinates in units of W / 2 instead of the focal
-length, so that they do not trade with it: k_i = kappa (2 f / W)^(2 i), p_i = kappa (2 f / W).
+(position becomes position + R^T t, metres) and log focal length; then optionally 3 of distortion:
+kappa = radial, p1, p2 for coordinates in units of W / 2 instead of the focal length, so that they
+do not trade with it. The radial factor 1 + kappa r^2 / (1 + s r^2) levels off, so that markings far
+outside of the image never fold back into it; it is OpenCV's rational model with k1 = kappa + s and
+k4 = s, both times (2 f / W)^2, and p_i times 2 f / W.
 Observations are undistorted instead of projections distorted, which makes lines straight and
 circles conics.
 
@@ -24,6 +26,8 @@ from jaxtyping import Float
 _NEAR_M = 0.5
 _TINY = 1e-12
 _UNDISTORT_STEPS = 5
+#: Where radial distortion levels off, see the module.
+SATURATION = 0.25
 #: Far outside of the image polynomials may fold; there they stop shrinking.
 _LEAST_STRETCH = 0.3
 
@@ -35,10 +39,11 @@ class State:
     R: Float[np.ndarray, "B 3 3"]  # camera_from_world
     position_m: Float[np.ndarray, "B 3"]
     log_focal: Float[np.ndarray, " B"]  # of pixels
-    kappa: Float[np.ndarray, "B k"]  # k = 0 or 4, see the module
+    kappa: Float[np.ndarray, "B k"]  # k = 0 or 3, see the module
 
     @property
     def num_parameters(self) -> int:
+        """Local parameters of one state."""
         return 7 + self.kappa.shape[1]
 
     def __len__(self) -> int:
@@ -81,7 +86,7 @@ class State:
 
     def with_distortion(self) -> State:
         """The same states with (zero) coefficients of distortion."""
-        return replace(self, kappa=np.zeros((len(self), 4)))
+        return replace(self, kappa=np.zeros((len(self), 3)))
 
 
 @dataclass(frozen=True)
@@ -101,14 +106,17 @@ class Observations:
 
     @property
     def num_points(self) -> int:
+        """Points, n."""
         return self.anchors_m.shape[2] - self.directions.shape[2]
 
     @property
     def num_lines(self) -> int:
+        """Points on lines, m."""
         return self.directions.shape[2]
 
     @property
     def num_circles(self) -> int:
+        """Points on circles, k."""
         return self.centres_x_m.shape[1]
 
     def rows(self, per_observation: np.ndarray) -> np.ndarray:
@@ -216,28 +224,29 @@ def evaluate(
 
 def undistort(
     state: State, seen: Observations
-) -> tuple[Float[np.ndarray, "Bor1 2 o"], Float[np.ndarray, "B 4 2 o"] | None]:
+) -> tuple[Float[np.ndarray, "Bor1 2 o"], Float[np.ndarray, "B 3 2 o"] | None]:
     """Pixels of the pinhole camera, and their derivative by kappa (B, kappa, uv, o)."""
     if not state.kappa.shape[1]:
         return seen.pixels, None
-    k1, k2, p1, p2 = state.kappa.T[:, :, None]  # (B, 1) each
+    k1, p1, p2 = state.kappa.T[:, :, None]  # (B, 1) each
     seen_x, seen_y = seen.pixels[:, 0] / seen.half_width, seen.pixels[:, 1] / seen.half_width
     x, y = seen_x, seen_y
     for _ in range(_UNDISTORT_STEPS):
         r2, xy2 = x * x + y * y, 2 * x * y
-        radial = np.maximum(1 + r2 * (k1 + r2 * k2), _LEAST_STRETCH)
+        radial = np.maximum(1 + k1 * r2 / (1 + SATURATION * r2), _LEAST_STRETCH)
         x, y = (
             (seen_x - p1 * xy2 - p2 * (r2 + 2 * x * x)) / radial,
             (seen_y - p2 * xy2 - p1 * (r2 + 2 * y * y)) / radial,
         )
     r2, xy2 = x * x + y * y, 2 * x * y
     # By the implicit function theorem, with the slope of the radial part alone.
-    slope = -r2 / np.maximum(1 + r2 * (3 * k1 + 5 * r2 * k2), _LEAST_STRETCH)
-    by_kappa = np.empty((len(state), 4, 2, x.shape[1]))
+    grown = r2 / (1 + SATURATION * r2)
+    steep = (3 * r2 + SATURATION * r2 * r2) / (1 + SATURATION * r2) ** 2
+    slope = -grown / np.maximum(1 + k1 * steep, _LEAST_STRETCH)
+    by_kappa = np.empty((len(state), 3, 2, x.shape[1]))
     by_kappa[:, 0, 0], by_kappa[:, 0, 1] = x * slope, y * slope
-    by_kappa[:, 1] = by_kappa[:, 0] * r2[:, None]
-    by_kappa[:, 2, 0], by_kappa[:, 2, 1] = -xy2, -r2 - 2 * y * y
-    by_kappa[:, 3, 0], by_kappa[:, 3, 1] = -r2 - 2 * x * x, -xy2
+    by_kappa[:, 1, 0], by_kappa[:, 1, 1] = -xy2, -r2 - 2 * y * y
+    by_kappa[:, 2, 0], by_kappa[:, 2, 1] = -r2 - 2 * x * x, -xy2
     by_kappa *= seen.half_width
     return np.stack([x, y], axis=1) * seen.half_width, by_kappa
 

@@ -21,12 +21,18 @@ from numpy.typing import ArrayLike
 from soccermaster.geometry.calibration.observations import (
     Frame,
     gather,
+    gather_frames,
     landmarks,
     with_line_ends,
 )
 from soccermaster.geometry.calibration.optimise import Fit, finish, search
 from soccermaster.geometry.calibration.prior import CameraPrior
-from soccermaster.geometry.calibration.residuals import Observations, State, evaluate
+from soccermaster.geometry.calibration.residuals import (
+    SATURATION,
+    Observations,
+    State,
+    evaluate,
+)
 from soccermaster.geometry.calibration.starts import (
     POSITIONS_M,
     grid_starts,
@@ -55,7 +61,7 @@ _END_ROUNDS = 2
 #: A camera has 7 unknowns; one equation more is the least that can contradict it.
 MIN_EQUATIONS = 8
 MIN_INLIERS = 0.5  # of the weight of the observations
-MAX_NOISE = 0.005  # of the width
+MAX_NOISE = 0.008  # of the width
 MAX_EXPECTED_ERROR = 0.025  # of the width
 _WEAK_EQUATIONS = 14  # fewer than these need a camera that the prior finds plausible ...
 _PLAUSIBLE_DISTANCE2 = 20.0  # ... within this squared distance (4 degrees of freedom)
@@ -116,7 +122,7 @@ def calibrate(
         polylines_px: points (n, 2) along lines and circles, by class name.
         point_scores: relative weight of each point, by number; 0 ignores it. All the same if None.
         line_scores: likewise for `lines_px`.
-        distortion: also fit the lens: k1, k2, p1, p2.
+        distortion: also fit the lens: radial (k1 and k4, one unknown), p1, p2.
         template: "table" if the points follow the rounded keypoint table, else "exact".
 
     Returns:
@@ -127,8 +133,6 @@ def calibrate(
         KeyError: an unknown number or class.
         ValueError: no image size, a coordinate that is no number, a negative score.
     """
-    if image_size is None:
-        raise ValueError("expected image_size (W, H) in pixels, got None")
     frame = gather(
         points_px, lines_px, image_size, polylines_px, point_scores, line_scores, template
     )
@@ -150,28 +154,13 @@ def calibrate_batch(
     """`calibrate` for each of many independent frames of one image size.
 
     Raises:
-        ValueError: as many lists as frames were expected; and as in `calibrate`.
+        KeyError: as in `calibrate`.
+        ValueError: lists of different lengths; and as in `calibrate`.
     """
-    return [
-        calibrate(
-            points,
-            lines,
-            image_size,
-            polylines_px=polylines,
-            point_scores=weights,
-            line_scores=line_weights,
-            distortion=distortion,
-            template=template,
-        )
-        for points, lines, polylines, weights, line_weights in zip(
-            points_px,
-            *(
-                [None] * len(points_px) if values is None else values
-                for values in (lines_px, polylines_px, point_scores, line_scores)
-            ),
-            strict=True,
-        )
-    ]
+    frames = gather_frames(
+        points_px, lines_px, image_size, polylines_px, point_scores, line_scores, template
+    )
+    return [solve(frame, distortion) for frame in frames]
 
 
 def solve(frame: Frame, distortion: bool = False) -> Calibration:
@@ -191,7 +180,7 @@ def solve(frame: Frame, distortion: bool = False) -> Calibration:
     if distortion:
         fit = _with_distortion(frame.seen, fit)
     seen_as = frame
-    for _ in range(_END_ROUNDS if frame.polyline_spans else 0):
+    for _ in range(_END_ROUNDS if frame.line_spans else 0):
         bounded = with_line_ends(frame, fit.state)
         if bounded is None:
             break
@@ -209,7 +198,10 @@ def camera_from_state(state: State, index: int, image_size: tuple[int, int]) -> 
     coefficients = None
     if state.kappa.shape[1]:
         ratio = 2 * focal / width
-        coefficients = state.kappa[index] * (ratio**2, ratio**4, ratio, ratio)
+        radial, first, second = state.kappa[index]
+        coefficients = np.zeros(8)  # k1 k2 p1 p2 k3 k4 k5 k6
+        coefficients[0], coefficients[5] = (radial + SATURATION) * ratio**2, SATURATION * ratio**2
+        coefficients[2:4] = first * ratio, second * ratio
     return Camera(K, state.R[index], state.position_m[index], image_size, coefficients)
 
 
@@ -263,7 +255,7 @@ def _explore(frame: Frame, quick: Fit | None) -> Fit | None:
     states = candidates[0]
     for more in candidates[1:]:
         states = states.and_also(more)
-    found = search(states, seen, PRIOR, scales[-1:] + [0.75 * scales[-1]])
+    found = search(states, seen, PRIOR, [scales[-1], 0.75 * scales[-1]])
     best = _choice_cost(seen, found).argsort()[:3]
     fits = finish(found.state[best], seen, PRIOR, 10, np.full(len(best), width * _START_NOISE))
     best = int(_choice_cost(seen, fits).argmin())
@@ -386,8 +378,9 @@ def describe(
 
 
 def _equations(frame: Frame, use: Bool[np.ndarray, " o"]) -> int:
-    """Independent equations of these observations: a line is known from two points, a circle from
-    five, however many there are.
+    """Independent equations of these observations.
+
+    A line is known from two points and a circle from five, however many there are.
     """
     n, m = frame.seen.num_points, frame.seen.num_lines
     count = 2 * int(use[:n].sum())
