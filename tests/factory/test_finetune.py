@@ -44,7 +44,7 @@ def write_export(root: Path, train: int = 3, valid: int = 1) -> Path:
             cv2.imwrite(str(root / name), frame)
         categories = [{"id": index, "name": role} for index, role in enumerate(ROLES)]
         content = {"images": images, "annotations": annotations, "categories": categories}
-        (root / "coco").mkdir(exist_ok=True)
+        (root / "coco").mkdir(parents=True, exist_ok=True)
         (root / "coco" / f"{split}.json").write_text(json.dumps(content))
     return root
 

@@ -45,8 +45,9 @@ def test_the_main_camera_sees_grass_with_small_people(frame, main):
         ([0, 0.4, 0.4, 0.4, 0.4, 0.4], [0]),
         ([0], [0]),
         ([0, 0.01, 0.8, 0.9, 0.01, 0.01], [0, 3]),
+        ([0, *[0.01] * 9, 0.9, *[0.01] * 6, 0.7, *[0.01] * 9], [0, 10, 17]),
     ],
-    ids=["a cut", "too small", "always that much", "one frame", "the larger of two"],
+    ids=["a cut", "too small", "always that much", "one frame", "larger of two", "a short shot"],
 )
 def test_cuts_stand_out_from_their_surroundings(changes, cuts):
     assert find_cuts(np.array(changes), 0.3, 5.0) == cuts

@@ -26,6 +26,8 @@ _BINS = (8, 4, 4)
 _GRASS_LOW, _GRASS_HIGH = (30, 40, 30), (90, 255, 255)
 #: Frames on each side with which a change is compared.
 _NEIGHBOURS = 12
+#: Of changes so few frames apart the largest is the cut: a flash or a wipe changes several frames.
+_SAME_CUT = 4
 
 
 class Shots(Stage):
@@ -118,7 +120,8 @@ def find_cuts(changes: Float[np.ndarray, " T"], min_change: float, times_usual: 
     starts = [0]
     for t in np.flatnonzero(changes >= min_change).tolist():
         around = changes[max(t - _NEIGHBOURS, 0) : t + _NEIGHBOURS + 1]
-        if t and changes[t] >= times_usual * np.median(around) and changes[t] == around.max():
+        nearest = changes[max(t - _SAME_CUT, 0) : t + _SAME_CUT + 1]
+        if t and changes[t] >= times_usual * np.median(around) and changes[t] == nearest.max():
             starts.append(t)
     return starts
 

@@ -77,6 +77,7 @@ def save_yolo(path: Path) -> Path:
 
     torch.manual_seed(0)
     model = YOLO("yolov8n.yaml", task="detect", verbose=False)
+    model.model.names = coco_names()
     coarsest = model.model.model[-1].cv3[-1][-1]
     with torch.no_grad():
         coarsest.weight[0].normal_()
