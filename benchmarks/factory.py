@@ -158,11 +158,11 @@ LASTING = OracleNoise(slow_share=0.9, slow_frames=200.0)
 
 
 def oracle_clip(
-    seed: int, num_frames: int = NUM_FRAMES, noise: OracleNoise = OracleNoise()
+    seed: int, num_frames: int = NUM_FRAMES, noise: OracleNoise | None = None
 ) -> OracleClip:
-    """The clip of a seed."""
+    """The clip of a seed; with the noise of `OracleNoise()` if none is given."""
     truth, cameras = synthetic_truth(seed, num_frames)
-    return noisy_clip(truth, cameras, np.random.default_rng(seed), noise)
+    return noisy_clip(truth, cameras, np.random.default_rng(seed), noise or OracleNoise())
 
 
 def score(clip: OracleClip, stages: Sequence[Stage]) -> dict[str, float]:
@@ -198,7 +198,7 @@ def main() -> None:
         for name, chain in ROWS.items()
         if not arguments.rows or any(word in name for word in arguments.rows)
     }
-    noise = LASTING if arguments.lasting else OracleNoise()
+    noise = LASTING if arguments.lasting else None
     results: dict[str, list[dict[str, float]]] = {name: [] for name in chains}
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         clip = oracle_clip(seed, noise=noise)

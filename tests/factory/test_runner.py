@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from soccermaster.factory.compare import compare_runs
 from soccermaster.factory.executors import LocalExecutor, RayExecutor
 from soccermaster.factory.inputs import InputError, find_videos
 from soccermaster.factory.models import ModelUnavailableError
@@ -92,6 +93,29 @@ def test_a_rerun_resumes_at_the_first_changed_stage(finished, videos):
     lines = len(runs_of(output))
     run(videos[0], output, stand_in_chain(videos[1]))
     assert runs_of(output)[lines:] == ["export"] * 2  # whose files the other run replaced
+
+
+def test_two_runs_are_compared(finished, videos, tmp_path):
+    output, _ = finished
+    same = compare_runs(output, output)
+    assert same.stages == [] and all(clip.stage is None for clip in same.clips)
+    (output / "before.json").write_text((output / "report.json").read_text())
+    chain = stand_in_chain(
+        videos[1], drop_short={"_target_": "soccermaster.factory.tracks.DropShort", "min_rows": 99}
+    )
+    try:
+        run(videos[0] / "play_3.mp4", output, chain)
+        changed = compare_runs(output / "before.json", output)
+    finally:
+        (output / "before.json").unlink()
+        run(videos[0], output, stand_in_chain(videos[1]))
+    assert changed.stages == ["drop_short"] and len(changed.only_first) == 1
+    (clip,) = changed.clips
+    assert clip.stage == "drop_short" and clip.kinds["track_ids"][1] == 0
+    assert clip.summary["tracks"][0] > clip.summary["tracks"][1] == 0
+    assert "from drop_short on" in changed.to_text()
+    with pytest.raises(InputError, match="expected the report of a finished run"):
+        compare_runs(output, tmp_path)
 
 
 def kill_when(process_id: int, output: Path, stages: int) -> None:
@@ -297,14 +321,18 @@ def test_inputs_are_videos_folders_and_lists(videos, tmp_path):
         find_videos(tmp_path / "nothing")
 
 
-def test_ray_names_its_extra_when_it_is_missing():
-    try:
-        import ray  # noqa: F401
-    except ImportError:
-        with pytest.raises(ModelUnavailableError, match=r"pip install 'soccermaster\[ray\]'"):
-            RayExecutor()
-    else:
-        assert RayExecutor().gpus == 0
+def test_ray_names_its_extra_when_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ModelUnavailableError, match=r"pip install 'soccermaster\[ray\]'"):
+        RayExecutor()
+
+
+@pytest.mark.slow
+def test_ray_gives_what_one_process_gives(finished, videos, tmp_path, root, monkeypatch):
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("PYTHONPATH", f"{root / 'src'}:{root}")  # of the workers
+    build_dataset(videos[0], tmp_path, stand_in_chain(videos[1]), RayExecutor())
+    assert contents(tmp_path) == contents_of_chain(finished[0], tmp_path)
 
 
 def test_a_cluster_needs_shared_storage():

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from soccermaster.factory.oracle import Unseen
-from soccermaster.factory.people import gather_people
-from soccermaster.factory.records import Records, array, make_table
+from soccermaster.factory.people import athletes_of, gather_people
+from soccermaster.factory.records import Records, array, empty_table, make_table
 from soccermaster.factory.stage import ClipContext
 from soccermaster.factory.tracks import (
     DropShort,
     Fill,
     MergeByNumber,
+    MergeByReID,
     RemoveOutside,
     Side,
     Smooth,
@@ -157,3 +158,37 @@ def test_an_unknown_rule_is_refused():
         Side("best")
     with pytest.raises(ValueError, match="team_features of embedding"):
         Team("socks")
+
+
+GUARDED = [
+    RemoveOutside(), Vote(), MergeByNumber(), MergeByReID(), Vote(), DropShort(), Fill(), Smooth(),
+    Team(), Side(),
+]  # fmt: skip
+OFFICIAL = [
+    RemoveOutside(), Vote("official"), MergeByNumber("official"), MergeByReID("official"),
+    Vote("official"), Team("embedding_and_place"), Side("official"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stages", [GUARDED, OFFICIAL], ids=["default", "paper"])
+@pytest.mark.parametrize(
+    ("rows", "places"),
+    [([], True), ([(0, 1, 5.0, 0.0)], True), ([(0, 1, 5.0, 0.0)], False), ([(0, -1, 5, 0)], True)],
+    ids=["nobody", "one detection", "one without a place", "one without a track"],
+)
+def test_chains_end_well_on_next_to_nothing(stages, rows, places):
+    records = tracked(rows or [(0, 1, 0, 0)])
+    vectors = np.ones((len(records["detections"]), 4), np.float32)
+    columns = {name: array(records["detections"], name) for name in ("frame", "detection_id")}
+    records = records.replace(
+        embeddings=make_table("embeddings", source="test", vector=vectors, **columns)
+    )
+    if not rows:
+        records = Records({kind: empty_table(kind) for kind in records})
+    if not places:
+        records = records.replace(positions=empty_table("positions"))
+    for stage in stages:
+        records = stage.run(CLIP, records)
+    athletes = athletes_of(records)
+    assert (athletes.numbers == NO_NUMBER).all()  # nobody read any
+    assert len(athletes) == (len(rows) if stages is OFFICIAL and rows and rows[0][1] > 0 else 0)

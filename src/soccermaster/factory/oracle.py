@@ -96,7 +96,7 @@ def synthetic_truth(
     """
     clips = SyntheticSpatial("test", 1, num_frames, image_size=image_size, seed=seed)
     take = clips.take(0)
-    everybody = annotate(take)
+    everybody = annotate(take).athletes
     people = everybody.select(everybody.roles != _BALL)
     numbers = people.numbers.copy()
     for track in np.unique(people.track_ids):

@@ -69,7 +69,8 @@ class Report:
     Attributes:
         stages: label, version and hash of the configuration of each stage.
         videos: per video: name, path, status ("done" or "failed"), frames, clips, error or remark.
-        clips: per clip: id, number, video, frames, status, rows per stage, summary, error.
+        clips: per clip: id, number, video, frames, status, rows per stage, folders of the records
+            per stage, summary, error.
     """
 
     stages: list[dict[str, Any]] = field(default_factory=list)
@@ -223,6 +224,7 @@ class _Runs:
                 "frames": [job.first, job.stop],
                 "status": result.status,
                 "rows": result.rows,
+                "records": result.folders,
             }
             if result.status == "done":
                 entry["summary"] = summarise_clip(load_records(job, stages), job.stop - job.first)

@@ -55,6 +55,7 @@ class ClipResult:
         clip_id: of the job.
         status: "done" or "failed".
         rows: number of rows of each kind after each stage, by label of the stage.
+        folders: names of the folders of the records, by label of the stage.
         failed_stage: label; None if none failed.
         error: one line.
         trace: where it happened, for the log.
@@ -63,6 +64,7 @@ class ClipResult:
     clip_id: str
     status: str = "done"
     rows: dict[str, dict[str, int]] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
     failed_stage: str | None = None
     error: str | None = None
     trace: str | None = None
@@ -133,7 +135,7 @@ def work_on(job: ClipJob, device: str) -> ClipResult:
                 stored = store.write(label, key, records, sorted(stage.provides), about)
                 tables = dict(records)
                 _log(job, label, time.perf_counter() - start)
-            result.rows[label] = stored.rows
+            result.rows[label], result.folders[label] = stored.rows, stored.folder.name
     except Exception as error:  # the report names it, and the other clips go on
         result.status, result.failed_stage = "failed", label
         result.error = " ".join(f"{type(error).__name__}: {error}".split())

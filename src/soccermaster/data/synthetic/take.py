@@ -169,13 +169,6 @@ def annotate(take: Take) -> Annotations:
     return _annotate(take, [_place(take, t, take.cameras[t]) for t in range(len(take.times_s))])
 
 
-def annotate(take: Take) -> Athletes:
-    """The people and the ball of a take without drawing it."""
-    frames = range(len(take.times_s))
-    rows = [_annotate_frame(t, take, _place(take, t, take.cameras[t])) for t in frames]
-    return Athletes(**{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
-
-
 def draw_frames(take: Take) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Figures]]:
     """Draw the frames of a take one by one, with the people as a perfect lens shows them."""
     script, motion, look, lens = take.script, take.motion, take.look, take.lens
