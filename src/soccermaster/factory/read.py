@@ -35,14 +35,23 @@ class Legibility(Stage):
 
     Args:
         model: of crops.
+        crops_per_track: only the tallest crops of every track are looked at, the others stay
+            unknown: for a model as dear as a VLM. None: all.
+        min_gap_frames: between two crops of a track, as far as there are enough.
     """
 
     name = "legibility"
     requires = frozenset({"detections", "track_ids"})
     provides = frozenset({"legibility"})
 
-    def __init__(self, model: LegibilityModel) -> None:
+    def __init__(
+        self,
+        model: LegibilityModel,
+        crops_per_track: int | None = None,
+        min_gap_frames: int = 5,
+    ) -> None:
         self.model = model
+        self.crops_per_track, self.min_gap_frames = crops_per_track, min_gap_frames
 
     def models(self) -> list[LegibilityModel]:
         """See `Stage.models`."""
@@ -52,6 +61,9 @@ class Legibility(Stage):
         """See `Stage.run`."""
         people = gather_people(records)
         rows = np.flatnonzero(people.tracked & ~people.is_ball)
+        if self.crops_per_track is not None:
+            height = people.boxes_xyxy_px[:, 3] - people.boxes_xyxy_px[:, 1]
+            rows = best_rows(people, rows, height, self.crops_per_track, self.min_gap_frames)
         scores = np.full(len(people), np.nan, np.float32)
 
         def look(batch: np.ndarray, crops: list, scenes: list) -> None:
