@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from soccermaster.data.datasets import SoccerFactory, SoccerNetGSR
 from soccermaster.factory.executors import LocalExecutor
 from soccermaster.factory.runner import build_dataset
+from soccermaster.training.run import train
 from soccermaster.vocabulary import ROLES
+from tests.configs import compose_train
 from tests.factory.clips import stand_in_chain, write_still_video
 
 FRAMES = 10
@@ -86,3 +89,21 @@ def test_frames_are_on_the_disk_once(exported):
     assert frame.stat().st_ino == linked.stat().st_ino
     info = json.loads((output / "sequences_info.json").read_text())
     assert info == {"sn500": [{"id": 10001, "name": "SNGS-10001", "n_frames": FRAMES}]}
+
+
+def test_a_model_trains_on_the_export(exported, tmp_path):
+    output, _ = exported
+    cfg = compose_train(
+        "debug=smoke",
+        "task=[athletes,pitch_keypoints,pitch_lines]",
+        "dataset=[soccer_factory]",
+        "datasets.soccer_factory.batch_size=2",
+        f"paths.data={output}",
+        f"paths.output={tmp_path}",
+    )
+    train(cfg)
+    (log,) = (tmp_path / "logs/csv").glob("*/metrics.csv")
+    with log.open() as file:
+        logged = [row["train/loss"] for row in csv.DictReader(file) if row.get("train/loss")]
+    assert logged and all(np.isfinite(float(loss)) for loss in logged)
+    assert (tmp_path / "checkpoint" / "config.json").is_file()
