@@ -18,6 +18,7 @@ from soccermaster.factory.tracks import (
     Team,
     Vote,
 )
+from soccermaster.geometry import Camera
 from soccermaster.tracking.smoothing import smooth_curve
 from soccermaster.vocabulary import NO_NUMBER, ROLES
 
@@ -110,6 +111,35 @@ def test_short_holes_are_filled_without_pretending_to_be_seen():
     sources = array(records["detections"], "source")
     assert sources.tolist().count("interpolated") == 2
     assert np.isnan(people.scores[sources == "interpolated"]).all()
+    owners = array(records["track_ids"], "source").tolist()
+    assert owners == ["test", "interpolated", "interpolated", "test", "test"]
+
+
+def test_filled_boxes_stand_where_the_panning_camera_sees_the_feet():
+    pans = np.array([-30.0, -27.0, -26.5, -26.0, -20.0])
+    cameras = [
+        Camera.from_pan_tilt_roll(pan, 77, 0, 300, position_m=(0, 66, -16), image_size=(200, 100))
+        for pan in pans
+    ]
+    places = [(-25.0 + 0.3 * t, 5.0) for t in range(5)]
+    feet = np.array([c.project([(*p, 0.0)])[0][0] for c, p in zip(cameras, places, strict=True)])
+    boxes = np.tile(feet, 2) + np.array([-5, -30, 5, 0])
+    records = tracked([(t, 1, *places[t]) for t in (0, 4)])
+    columns = {name: array(records["detections"], name) for name in
+               ("frame", "detection_id", "category", "confidence")}  # fmt: skip
+    records = records.replace(
+        detections=make_table("detections", source="test", box_xyxy_px=boxes[[0, 4]], **columns),
+        cameras=make_table(
+            "cameras", source="test", frame=np.arange(5), K=[c.K.ravel() for c in cameras],
+            R=[c.R.ravel() for c in cameras], position_m=[c.position_m for c in cameras],
+            valid=np.ones(5, bool), observed=np.ones(5, bool), error_px=np.ones(5),
+        ),
+    )  # fmt: skip
+    filled = gather_people(Fill().run(CLIP, records))
+    assert filled.frame.tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(filled.boxes_xyxy_px, boxes, atol=0.01)
+    straight = boxes[0] + (boxes[4] - boxes[0]) / 4
+    assert np.abs(straight - boxes[1]).max() > 2  # a line in the image is elsewhere
 
 
 def test_nobody_runs_across_a_hole_faster_than_a_person():

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from soccermaster.factory.models import Segmenter
 from soccermaster.factory.people import People, gather_people
-from soccermaster.factory.records import Records, array, make_table
+from soccermaster.factory.records import Records, array, make_table, values_of
 from soccermaster.factory.stage import ClipContext, Stage
 from soccermaster.tracking.splitting import offset_duplicates
 from soccermaster.tracking.tracklets import rows_of_tracks
@@ -393,9 +393,13 @@ def with_new_rows(
     )
     all_tracks = np.concatenate([track_id[keep], [row.track_id for row in added]]).astype(int)
     known = np.flatnonzero(all_tracks != UNKNOWN)
+    old_sources = values_of(records["track_ids"], "source", people.detection_id, "")
+    same = track_id == people.track_id
     tracks = make_table(
         "track_ids",
-        source=np.array(["refine" if i >= keep.sum() else "track" for i in known], object),
+        source=np.array(
+            [*np.where(same, old_sources, source)[keep], *([source] * len(added))], object
+        )[known],
         frame=frame[known],
         detection_id=ids[known],
         track_id=all_tracks[known],

@@ -15,6 +15,7 @@ from soccermaster.factory.people import People, gather_people, track_table
 from soccermaster.factory.records import Records, array, make_table, rows_of
 from soccermaster.factory.refine import NewRow, with_new_rows
 from soccermaster.factory.stage import ClipContext, Stage
+from soccermaster.geometry import Camera
 from soccermaster.tracking.merging import (
     MergeGuards,
     merge_by_number,
@@ -250,7 +251,9 @@ class MergeByReID(Stage):
 class Fill(Stage):
     """Short holes in tracks get rows on the straight line between both ends.
 
-    The rows say `source` "interpolated" and have no confidence: nobody saw them.
+    The line is drawn on the pitch, and the boxes stand where the cameras see it; without cameras
+    it is drawn in the image. The rows say `source` "interpolated" and have no confidence: nobody
+    saw them.
 
     Args:
         max_gap_frames: longer holes stay open.
@@ -258,6 +261,7 @@ class Fill(Stage):
     """
 
     name = "fill"
+    version = 2
     requires = frozenset({"detections", "track_ids", "positions"})
     provides = frozenset({"detections", "track_ids", "positions"})
 
@@ -268,34 +272,45 @@ class Fill(Stage):
         """See `Stage.run`."""
         people = gather_people(records)
         corners = _corners(records, people)
-        rows, places = [], []
+        ends, shares = [], []
         for before, after in short_gaps(people.frame, people.track_id, self.max_gap_frames):
             steps = int(people.frame[after] - people.frame[before])
             way_m = np.linalg.norm(people.positions_m[after] - people.positions_m[before])
             if way_m > 2.0 + self.max_speed_m_s * steps / clip.fps:
                 continue
-            for step in range(1, steps):
-                share = step / steps
-                box = (1 - share) * people.boxes_xyxy_px[before] + share * people.boxes_xyxy_px[
-                    after
-                ]
-                frame = int(people.frame[before]) + step
-                rows.append(NewRow(frame, box, int(people.track_id[before]), float("nan")))
-                places.append((1 - share) * corners[before] + share * corners[after])
+            ends += [(before, after)] * (steps - 1)
+            shares += [step / steps for step in range(1, steps)]
+        before, after = np.array(ends, int).reshape(-1, 2).T
+        share = np.array(shares).reshape(-1, 1)
+
+        def between(values: np.ndarray) -> np.ndarray:
+            return (1 - share) * values[before] + share * values[after]
+
+        frame = np.rint(between(people.frame[:, None])[:, 0]).astype(int)
+        places, boxes = between(corners), between(people.boxes_xyxy_px)
+        if "cameras" in records:
+            aside_px = _feet_px(people.boxes_xyxy_px) - _seen_px(
+                records, clip, people.frame, people.positions_m
+            )
+            seen = _seen_px(records, clip, frame, places[:, 2:4]) + between(aside_px)
+            boxes += np.tile(np.nan_to_num(seen - _feet_px(boxes)), 2)
+        rows = [
+            NewRow(t, box, track, float("nan"))
+            for t, box, track in zip(
+                frame.tolist(), boxes, people.track_id[before].tolist(), strict=True
+            )
+        ]
         filled = with_new_rows(records, people, people.track_id, rows, "interpolated")
         ids = int(people.detection_id.max(initial=-1)) + 1 + np.arange(len(rows))
-        known = [i for i, place in enumerate(places) if np.isfinite(place).all()]
+        known = np.flatnonzero(np.isfinite(places).all(axis=1))
         old = records["positions"]
         positions = make_table(
             "positions",
             source=np.array([*array(old, "source"), *(["interpolated"] * len(known))], object),
-            frame=[*array(old, "frame"), *(rows[i].frame for i in known)],
+            frame=[*array(old, "frame"), *frame[known]],
             detection_id=[*array(old, "detection_id"), *ids[known]],
             left_middle_right_m=np.concatenate(
-                [
-                    array(old, "left_middle_right_m").reshape(-1, 6),
-                    np.array([places[i] for i in known]).reshape(-1, 6),
-                ]
+                [array(old, "left_middle_right_m").reshape(-1, 6), places[known]]
             ),
             confidence=[*array(old, "confidence"), *np.full(len(known), np.nan)],
         )
@@ -471,6 +486,34 @@ def _corners(records: Records, people: People) -> Float[np.ndarray, "M 6"]:
     rows = rows_of(records["detections"], array(positions, "detection_id"))
     corners[rows] = array(positions, "left_middle_right_m")
     return corners
+
+
+def _feet_px(boxes_xyxy_px: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 2"]:
+    """Middle of the lower edge."""
+    return np.stack([boxes_xyxy_px[:, [0, 2]].mean(axis=1), boxes_xyxy_px[:, 3]], axis=1)
+
+
+def _seen_px(
+    records: Records,
+    clip: ClipContext,
+    frame: Int[np.ndarray, " n"],
+    places_m: Float[np.ndarray, "n 2"],
+) -> Float[np.ndarray, "n 2"]:
+    """Where the camera of each frame sees a place on the pitch; NaN without a camera."""
+    cameras, seen = records["cameras"], np.full((len(frame), 2), np.nan)
+    which = rows_of(cameras, frame, "frame")
+    there = np.flatnonzero((which >= 0) & np.isfinite(places_m).all(axis=1))
+    there = there[array(cameras, "valid")[which[there]].astype(bool)]
+    if len(there):
+        camera = Camera(
+            array(cameras, "K")[which[there]].reshape(-1, 3, 3),
+            array(cameras, "R")[which[there]].reshape(-1, 3, 3),
+            array(cameras, "position_m")[which[there]],
+            clip.image_size,
+        )
+        ground_m = np.concatenate([places_m[there], np.zeros((len(there), 1))], axis=1)
+        seen[there] = camera.project(ground_m[:, None])[0][:, 0]
+    return seen
 
 
 def _weights(scores: np.ndarray) -> np.ndarray:
