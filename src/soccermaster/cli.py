@@ -29,7 +29,8 @@ def run_folder(name: str, resume: str | None) -> str:
     """The default run folder: a new one per run, or the newest resumable one for resume=auto."""
     runs = Path("outputs") / name
     if resume == "auto":
-        resumable = sorted(p.parent for p in runs.glob("*/last.ckpt"))
+        kept = [*runs.glob("*/last.ckpt"), *runs.glob("*/previous.ckpt")]
+        resumable = sorted({path.parent for path in kept})
         if resumable:
             return str(resumable[-1])
     return str(runs / time.strftime("%Y-%m-%d_%H-%M-%S"))

@@ -128,8 +128,8 @@ def test_equal_comments_are_negatives_in_the_official_recipe():
         assert positives[2, 3]
 
 
-@pytest.mark.parametrize("name", names("task"))
-def test_every_task_config_takes_a_recipe(name):
+@pytest.mark.parametrize("name", [name for name in names("task") if name != "association"])
+def test_every_task_config_of_the_paper_takes_a_recipe(name):
     cfg = compose_train("debug=smoke", f"task=[{name}]", f"tasks.{name}.recipe=official")
     model = SoccerModel.from_config({"encoder": cfg.encoder, "tasks": cfg.tasks})
     (task,) = model.tasks.values()

@@ -140,7 +140,7 @@ def test_two_processes_end_a_step_with_equal_parameters(tmp_path: Path, root: Pa
         f"+callbacks.dump._target_={CALLBACKS}.DumpParameters",
         f"+callbacks.dump.folder={tmp_path}",
     ]
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'src'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
@@ -150,6 +150,30 @@ def test_two_processes_end_a_step_with_equal_parameters(tmp_path: Path, root: Pa
     )
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert json.loads((tmp_path / "metrics.json").read_text())["val/events/top1"] is not None
+
+
+@pytest.mark.slow
+def test_two_processes_that_share_the_weights_train_and_resume(tmp_path: Path, root: Path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+
+    def command(output: Path, steps: int, *more: str) -> list[str]:
+        fsdp = ["trainer=fsdp", "trainer.devices=2", f"trainer.max_steps={steps}", *more]
+        return [sys.executable, "scripts/train.py", *smoke(output, *fsdp)]
+
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'src'}", "OMP_NUM_THREADS": "1"}
+    for line in (command(whole, 2), command(broken, 1), command(broken, 2, "resume=auto")):
+        done = subprocess.run(
+            line,
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    a, b = sm.load_model(whole).state_dict(), sm.load_model(broken).state_dict()
+    assert a.keys() == b.keys() and json.loads((whole / "metrics.json").read_text())
 
 
 def test_all_loggers_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -153,6 +153,11 @@ class VideoEncoder(nn.Module):
             self.position_embedding = nn.Parameter(resized)
         self.image_size, self.grid = (height, width), grid
 
+    def compile_blocks(self) -> None:
+        """Compile every block in place (`torch.compile`); names of weights stay as they are."""
+        for module in (*self.blocks, *self.temporal):
+            module.compile()
+
     def forward(
         self,
         images: Float[Tensor, "B T 3 H W"],
@@ -195,12 +200,7 @@ class VideoEncoder(nn.Module):
         grid = self.grid_of(*images.shape[-2:])
         spatial = len(self.blocks) - len(self.temporal)
 
-        flat = rearrange(images, "B T C H W -> (B T) C H W")
-        embedded, stem_maps = self.patch_embedding(flat), ()
-        if isinstance(self.patch_embedding, ConvStem):
-            embedded, stem_maps = embedded
-        tokens = rearrange(embedded, "b D h w -> b (h w) D")
-        tokens = tokens + self._positions(grid)
+        tokens, stem_maps = self._embed(images)
         for block in self.blocks[:spatial]:
             tokens = self._run(block, tokens)
         pyramid = None
@@ -224,6 +224,18 @@ class VideoEncoder(nn.Module):
         pooled = rearrange(self.pool(self.norm(tokens), grid), "(B T) D -> B T D", B=clips)
         clip = None if self.clip_pool is None else self.clip_pool(pooled, frame_mask)
         return Features(grid, patches, pooled, clip, pyramid, frame_mask)
+
+    def _embed(
+        self, images: Float[Tensor, "B T 3 H W"]
+    ) -> tuple[Float[Tensor, "b N D"], tuple[Float[Tensor, "b C rows columns"], ...]]:
+        """Tokens with their positions, and the maps of a convolutional stem."""
+        embedded, stem_maps = self.patch_embedding(images.flatten(0, 1)), ()
+        if isinstance(self.patch_embedding, ConvStem):
+            embedded, stem_maps = embedded
+        grid = (embedded.shape[-2], embedded.shape[-1])
+        # tokens side by side from here on: the sums of the blocks would keep any other layout
+        tokens = rearrange(embedded, "b D h w -> b (h w) D").contiguous()
+        return tokens + self._positions(grid), stem_maps
 
     def _run(self, module: Callable[..., Tensor], *args: Any) -> Tensor:
         if self.activation_checkpointing and torch.is_grad_enabled():

@@ -8,6 +8,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from soccermaster.models.norm import BatchNorm2d
+
 
 def attend(
     q: Float[Tensor, "b heads n c"],
@@ -179,7 +181,7 @@ class ConvStem(nn.Module):
             self.stages.append(
                 nn.Sequential(
                     nn.Conv2d(width, out, 3, stride=2, padding=1, bias=False),
-                    nn.BatchNorm2d(out),
+                    BatchNorm2d(out),
                     nn.ReLU(inplace=True),
                 )
             )

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from soccermaster.models.norm import BatchNorm2d
+
 
 class TopDownNeck(nn.Module):
     """Tokens (b, D, h, w) and the maps of a stem -> maps of twice, four times, ... the resolution.
@@ -40,11 +42,11 @@ class TopDownNeck(nn.Module):
         self.lateral = nn.ModuleList(
             nn.Conv2d(skip, width, 1) for skip, width in zip(stem_channels, channels, strict=False)
         )
-        self.norm = nn.ModuleList(nn.BatchNorm2d(width) for width in channels)
+        self.norm = nn.ModuleList(BatchNorm2d(width) for width in channels)
         self.smooth = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(width, width, 3, padding=1, bias=False),
-                nn.BatchNorm2d(width),
+                BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             )
             for width in channels

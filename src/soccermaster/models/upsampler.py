@@ -8,6 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from soccermaster.models.norm import BatchNorm2d
 from soccermaster.structures import Features
 
 
@@ -36,10 +37,10 @@ class PixelShuffleUpsampler(nn.Module):
                 nn.Sequential(
                     nn.Conv2d(width, 4 * stage_width, 3, padding=1),
                     nn.PixelShuffle(2),
-                    nn.BatchNorm2d(stage_width),
+                    BatchNorm2d(stage_width),
                     nn.ReLU(inplace=True),
                     nn.Conv2d(stage_width, out, 3, padding=1),
-                    nn.BatchNorm2d(out),
+                    BatchNorm2d(out),
                     nn.ReLU(inplace=True),
                 )
             )
@@ -78,7 +79,7 @@ class PyramidHead(nn.Module):
         self.level = level
         self.hidden = nn.Sequential(
             nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(in_channels),
+            BatchNorm2d(in_channels),
             nn.ReLU(inplace=True),
         )
         self.logits = nn.Conv2d(in_channels, out_channels, 1)

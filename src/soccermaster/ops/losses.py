@@ -1,4 +1,7 @@
-"""Losses on tensors. Each says what is averaged over what; none knows a task or its weight."""
+"""Losses on tensors. Each says what is averaged over what; none knows a task or its weight.
+
+What is averaged is counted over all training processes, see `ops.distributed.mean_count`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from soccermaster.ops.distributed import mean_count
 
 
 def sigmoid_focal_loss(
@@ -45,7 +50,7 @@ def heatmap_squared_error(
     """Squared error, summed over pixels and averaged over the valid channels; 0 without any."""
     summed = ((predicted - targets) ** 2).sum((-2, -1))  # (*b, C)
     weight = valid.to(summed.dtype)
-    return (summed * weight).sum() / weight.sum().clamp(min=1)
+    return (summed * weight).sum() / mean_count(weight.sum())
 
 
 def heatmap_focal(
@@ -68,7 +73,7 @@ def heatmap_focal(
         weight = (targets - p.detach()).abs() ** gamma
         loss = (weight * cross_entropy).sum((-2, -1))  # (*b, C)
     shown = valid & (targets.amax((-2, -1)) > 0.5)
-    return (loss * valid).sum() / shown.sum().clamp(min=1)
+    return (loss * valid).sum() / mean_count(shown.sum())
 
 
 def heatmap_loss(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -89,7 +94,7 @@ def masked_cross_entropy(
     """Softmax cross-entropy averaged over the rows whose target is known; 0 (attached) if none."""
     safe = torch.where(known, targets, 0)
     losses = F.cross_entropy(logits, safe, reduction="none") if len(logits) else logits.sum(-1)
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    return (losses * known).sum() / mean_count(known.sum())
 
 
 def pairwise_sigmoid_loss(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from soccermaster.metrics.detection import AthletesMetrics
 from soccermaster.models.detr_decoder import DetrDecoder
 from soccermaster.ops.boxes import cxcywh_to_xyxy, generalized_box_iou, xyxy_to_cxcywh
+from soccermaster.ops.distributed import mean_count
 from soccermaster.ops.losses import masked_cross_entropy, sigmoid_focal_loss
 from soccermaster.ops.matching import match
 from soccermaster.structures import AthletesPrediction, Batch, Features
@@ -158,7 +159,8 @@ class AthleteDetection(Task):
         """Object, box and GIoU per annotated person; role and number per known one.
 
         `object` is summed over queries and frames, `box` and `giou` over people; the three are
-        divided by the number of people in the batch. With several decoder layers the terms are the
+        divided by the number of people in the batch (with several processes: by the mean over
+        them, as in DETR). With several decoder layers the terms are the
         sum over the layers.
         """
         targets = make_targets(batch, self.detect_ball, self.number_rule)
@@ -183,7 +185,7 @@ class AthleteDetection(Task):
         boxes = rearrange(output.boxes_cxcywh, flat)
         people, queries = match(matching_cost(logits, boxes, targets), targets.frame)
         frames = targets.frame[people]
-        count = max(1, len(targets.boxes_cxcywh))
+        count = mean_count(len(targets.boxes_cxcywh), logits.device)
 
         real = frame_mask.reshape(-1, 1, 1)
         is_object = torch.zeros_like(logits)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,6 +21,7 @@ from soccermaster.structures import Batch
 from soccermaster.training.unreadable import UnreadableClips
 
 LAST_NAME = "last.ckpt"
+PREVIOUS_NAME = "previous.ckpt"
 
 
 class StepProgress(Callback):
@@ -96,31 +100,83 @@ class StepProgress(Callback):
 
 
 class LastCheckpoint(Callback):
-    """Keeps `last.ckpt`, from which a run continues, in the run folder.
+    """Keeps `last.ckpt`, from which a run continues, and the one before it, in the run folder.
 
-    It is written every so many optimizer steps, at the end, and when the run is interrupted
-    (SIGINT, SIGTERM): the first Ctrl-C finishes the step, writes the checkpoint and stops; a second
-    one stops at once. The file is written under another name and renamed.
+    It is written every so many optimizer steps, at the end of every epoch and of the run, and when
+    the run is interrupted (SIGINT, SIGTERM): the first Ctrl-C finishes the step, writes the
+    checkpoint and stops; a second one stops at once. The first process writes the file, under
+    another name, and renames it when it is on the disk; the last one becomes `previous.ckpt`. So
+    there is a whole one at any time, whenever the run is killed.
+
+    Besides what Lightning stores it holds the random states and the place in the data of every
+    process. A run that continues with as many processes goes on exactly as it would have.
 
     Args:
         directory: the run folder.
         every_n_steps: optimizer steps between two checkpoints.
+        continued_from: the checkpoint that the run starts from, if any.
     """
 
-    def __init__(self, directory: Path | str, every_n_steps: int = 200) -> None:
+    def __init__(
+        self,
+        directory: Path | str,
+        every_n_steps: int = 200,
+        continued_from: Path | str | None = None,
+    ) -> None:
         self.path = Path(directory) / LAST_NAME
         self.every_n_steps = every_n_steps
         self.interrupted = False
+        self._continues = continued_from is not None
+        self._last_is_whole = continued_from is not None and Path(continued_from) == self.path
         self._saved_step = -1
         self._previous: dict[int, Any] = {}
+        self._trainer: Trainer | None = None
+        self._processes: list[dict[str, Any]] = []  # of the checkpoint, until they are restored
+        self._random_states: dict[str, Any] | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Remember whose states are to be saved."""
+        self._trainer = trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random states and places in the data, of every process; all of them must ask."""
+        assert self._trainer is not None
+        own = {"random": random_states(), "data": self._trainer.train_dataloader.state_dict()}
+        processes = [own] * self._trainer.world_size
+        if self._trainer.world_size > 1:
+            torch.distributed.all_gather_object(processes, own)
+        return {"processes": processes}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the states for when training starts."""
+        self._processes = list(state_dict["processes"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for Ctrl-C and for a polite kill, which only the main thread can."""
+        """Go to the own place in the data; listen for Ctrl-C and for a polite kill."""
+        if self._processes:
+            same = len(self._processes) == trainer.world_size
+            if not same and trainer.is_global_zero:
+                Console(stderr=True, soft_wrap=True).print(
+                    f"[yellow]The checkpoint is of {len(self._processes)} processes, this run has "
+                    f"{trainer.world_size}: it goes on, but not exactly as it would have."
+                )
+            state = self._processes[trainer.global_rank if same else 0]
+            trainer.train_dataloader.load_state_dict(state["data"])
+            self._random_states = state["random"] if same else None
+            self._processes = []
         self._saved_step = trainer.global_step
         self._pid = os.getpid()  # loader processes inherit the handler
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():  # no other can
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._on_interrupt)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Take up the random states, once everything that starts a run has used its own."""
+        if self._random_states is not None:
+            set_random_states(self._random_states)
+            self._random_states = None
 
     def on_train_batch_end(
         self,
@@ -136,6 +192,7 @@ class LastCheckpoint(Callback):
         if self.interrupted:
             trainer.should_stop = True
         due = trainer.global_step - self._saved_step >= self.every_n_steps
+        due = due or batch_idx + 1 == trainer.num_training_batches
         if due or self.interrupted:
             self._save(trainer)
 
@@ -143,14 +200,32 @@ class LastCheckpoint(Callback):
         """Save the end and stop listening."""
         if self._saved_step != trainer.global_step:
             self._save(trainer)
+        self._stop_listening()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Stop listening."""
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        self._previous = {}
 
     def _save(self, trainer: Trainer) -> None:
         fresh = self.path.with_name(f".{self.path.name}.writing")
+        previous = self.path.with_name(PREVIOUS_NAME)
         trainer.save_checkpoint(fresh, weights_only=False)  # on all processes
         if trainer.is_global_zero:
+            _to_disk(fresh)
+            if self._last_is_whole and self.path.is_file():
+                self.path.replace(previous)
             fresh.replace(self.path)
+            _to_disk(self.path.parent)
+            if not self._continues and not self._last_is_whole:
+                previous.unlink(missing_ok=True)  # of an earlier run in the same folder
+        self._last_is_whole = True
         self._saved_step = trainer.global_step
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -161,6 +236,39 @@ class LastCheckpoint(Callback):
             Console(stderr=True, soft_wrap=True).print(
                 "\nInterrupted: finishing this step and saving. Ctrl-C again stops at once."
             )
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all global random generators of this process, in plain values and tensors."""
+    name, keys, *rest = np.random.get_state()
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Set the generators to states of `random_states`."""
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"].cpu())
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 class ReportUnreadable(Callback):

@@ -204,6 +204,7 @@ class ClipDataModule(LightningDataModule):
             num_workers=self.num_workers,
             worker_init_fn=_one_thread if self.num_workers else None,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.seed),  # leaves the global one alone
             **sampling,
         )
 

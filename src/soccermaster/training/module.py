@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 
 from soccermaster.model import SoccerModel
 from soccermaster.structures import Batch
 from soccermaster.training.baselines import Baselines
-from soccermaster.training.optim import AdamWCosine
+from soccermaster.training.optim import AdamWCosine, clip_gradients
+from soccermaster.training.sharding import FullySharded, hold_whole, is_sharded, shard
 
 
 class MultiTaskModule(LightningModule):
     """Every batch teaches the tasks that its dataset is routed to.
 
     The datasets take turns as micro-batches and one optimizer step sees each of them once
-    (`accumulate_grad_batches` equals their number). Lightning divides each loss by that number.
+    (`accumulate_grad_batches` equals their number). Lightning divides each loss by that number,
+    which `optim.dataset_losses: sum` undoes.
 
     Args:
         model: the network.
@@ -52,12 +56,20 @@ class MultiTaskModule(LightningModule):
         self._metrics: dict[str, Metric] = {}
         self._mean_losses: dict[str, MeanMetric] = {}
 
+    def configure_model(self) -> None:
+        """Lightning's hook: spread the model, where the strategy asks for it."""
+        if isinstance(self.trainer.strategy, FullySharded) and not is_sharded(self.model):
+            shard(self.model, self.device_mesh["data_parallel"])
+
     def configure_optimizers(self) -> dict[str, Any]:
         """Lightning's hook: optimizer and per-step schedule."""
         if self.optim is None:
             raise ValueError("expected an optimizer for training, got optim=None")
         total = int(self.trainer.estimated_stepping_batches)
-        optimizer, schedule = self.optim.build(self.model, total)
+        self.trainer.fit_loop.setup_data()  # else the length of an epoch is not known yet
+        batches = self.trainer.num_training_batches
+        per_epoch = math.ceil(batches / self.trainer.accumulate_grad_batches)
+        optimizer, schedule = self.optim.build(self.model, total, per_epoch)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -90,9 +102,27 @@ class MultiTaskModule(LightningModule):
                 "check these clips."
             )
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch.images))
-        if self.trainer.world_size > 1:
+        if self.trainer.world_size > 1 and not is_sharded(self.model):
             total = total + self._touch_everything()
+        if self.optim is not None and self.optim.dataset_losses == "sum":
+            total = total * self.trainer.accumulate_grad_batches
         return total
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Lightning's hook: clip the norm over everything, or of every component by itself."""
+        if self.optim is None or not gradient_clip_val:
+            return
+        if gradient_clip_algorithm not in (None, "norm"):
+            raise ValueError(
+                f"expected trainer.gradient_clip_algorithm=norm, got '{gradient_clip_algorithm}'"
+            )
+        norms = clip_gradients(self.model, float(gradient_clip_val), self.optim.clip)
+        self.log_dict({f"train/gradient_norm/{name}": norm for name, norm in norms.items()})
 
     def _touch_everything(self) -> Tensor:
         """0, attached to every trainable parameter.
@@ -106,7 +136,8 @@ class MultiTaskModule(LightningModule):
         )
 
     def on_validation_epoch_start(self) -> None:
-        """Fresh metrics."""
+        """Fresh metrics, and all weights."""
+        hold_whole(self.model, True)
         names = dict.fromkeys(name for names in self.routes.values() for name in names)
         self._metrics = {
             name: self.model.tasks[name].make_metrics().to(self.device) for name in names
@@ -130,6 +161,7 @@ class MultiTaskModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Scores of all tasks, by logged name; what is undefined is NaN."""
+        hold_whole(self.model, False)
         self.scores = {
             f"val/{name}/{score}": float(value)
             for name, metric in self._metrics.items()

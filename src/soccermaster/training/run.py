@@ -18,12 +18,19 @@ from rich.console import Console
 from soccermaster.model import SoccerModel, initialise_from, load_model
 from soccermaster.models.weights import check_fit, find_checkpoint, read_config
 from soccermaster.training.baselines import Baselines
-from soccermaster.training.callbacks import LAST_NAME, LastCheckpoint, ReportUnreadable
+from soccermaster.training.callbacks import (
+    LAST_NAME,
+    PREVIOUS_NAME,
+    LastCheckpoint,
+    ReportUnreadable,
+)
 from soccermaster.training.datamodule import ClipDataModule
 from soccermaster.training.module import MultiTaskModule
 from soccermaster.training.pictures import write_pictures
 from soccermaster.training.report import metrics_table, parameter_table, write_metrics
 from soccermaster.training.routing import route, routing_table, taught_tasks
+from soccermaster.training.shapes import shapes_table
+from soccermaster.training.sharding import gathered
 
 TRAIN_KEYS = frozenset(
     {
@@ -32,6 +39,9 @@ TRAIN_KEYS = frozenset(
         "init_from",
         "freeze",
         "resume",
+        "shapes",
+        "compile",
+        "matmul_precision",
         "baselines",
         "checkpoint_every_n_steps",
         "num_workers",
@@ -82,7 +92,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """Train, then evaluate on the validation splits.
 
     Leaves in `cfg.paths.output`: `checkpoint/` (config.json, model.safetensors), `metrics.json`,
-    `pictures/`, `last.ckpt` and the logs.
+    `pictures/`, `last.ckpt`, `previous.ckpt` and the logs. With `shapes` it only prints the sizes
+    of the model.
 
     Args:
         cfg: composed from configs/train.yaml.
@@ -95,9 +106,13 @@ def train(cfg: DictConfig) -> dict[str, float]:
         ValueError: the configuration asks for something impossible.
     """
     console = Console(soft_wrap=True)
+    if cfg.shapes:
+        table = shapes_table(model_config(cfg), cfg.trainer.precision, list(cfg.freeze))
+        Console(width=max(console.width, 132)).print(table)  # numbers are not cut
+        return {}
     output = Path(cfg.paths.output)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision(cfg.matmul_precision)
 
     model = SoccerModel.from_config(model_config(cfg))
     if cfg.init_from is not None:
@@ -115,9 +130,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
         model, routes, cfg.loss_weights, instantiate(cfg.optim), list(cfg.freeze)
     )
 
-    last = LastCheckpoint(output, cfg.checkpoint_every_n_steps)
+    start = resume_path(cfg, output, model, console)
+    last = LastCheckpoint(output, cfg.checkpoint_every_n_steps, start)
     report = ReportUnreadable(data.unreadable, output / UNREADABLE_NAME)
-    trainer = make_trainer(cfg, [last, report], len(data.sources))
+    trainer = make_trainer(cfg, [report, last], len(data.sources))
     data.validates_in_training = cfg.trainer.val_check_interval is not None
     if trainer.is_global_zero:
         if idle:
@@ -130,12 +146,14 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if (output / METRICS_NAME).exists() and cfg.resume is None:
             console.print(f"[yellow]{output} holds an earlier run, which this one replaces.")
 
-    start = resume_path(cfg, output, model)
+    if cfg.compile:
+        model.encoder.compile_blocks()
     if cfg.resume == "auto" and trainer.is_global_zero:
         console.print(f"Continuing from {start}" if start else "Nothing to resume: a new run")
     trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    finished = gathered(model)
     if trainer.is_global_zero:
-        model.save(output / CHECKPOINT_NAME)
+        finished.save(output / CHECKPOINT_NAME)
     if last.interrupted:
         quoted = shlex.quote(f"paths.output={output}")
         raise InterruptedError(
@@ -239,7 +257,8 @@ def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int
     """Lightning's trainer; the datasets of a run make one optimizer step together."""
     _quieten()
     loggers = [instantiate(node) for node in cfg.get("loggers", {}).values()]
-    callbacks = callbacks + [instantiate(node) for node in cfg.callbacks.values()]
+    # ours come last, so that a checkpoint has what the others have done
+    callbacks = [*(instantiate(node) for node in cfg.callbacks.values()), *callbacks]
     return instantiate(
         cfg.trainer,
         accumulate_grad_batches=num_sources,
@@ -253,8 +272,10 @@ def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int
     )
 
 
-def resume_path(cfg: DictConfig, output: Path, model: SoccerModel) -> str | None:
+def resume_path(cfg: DictConfig, output: Path, model: SoccerModel, console: Console) -> str | None:
     """The checkpoint to continue from; `auto` starts afresh where there is none yet.
+
+    Where the last one is damaged or missing, `auto` takes the one before it.
 
     Raises:
         FileNotFoundError: `resume` names one that is not there.
@@ -262,18 +283,32 @@ def resume_path(cfg: DictConfig, output: Path, model: SoccerModel) -> str | None
     """
     if cfg.resume is None:
         return None
-    path = output / LAST_NAME if cfg.resume == "auto" else Path(cfg.resume)
+    if cfg.resume == "auto":
+        there = [p for p in (output / LAST_NAME, output / PREVIOUS_NAME) if p.is_file()]
+        for path in there[:-1]:
+            try:
+                return _check_resumable(path, model)
+            except DamagedError as error:
+                console.print(f"[yellow]{error}. Trying the one before it.")
+        return _check_resumable(there[-1], model) if there else None
+    path = Path(cfg.resume)
     if not path.is_file():
-        if cfg.resume == "auto":
-            return None
         raise FileNotFoundError(
             f"expected a checkpoint to continue from at {path}, found none. Name the file with "
             "resume=PATH, the run folder with resume=auto paths.output=DIR, or leave out resume."
         )
+    return _check_resumable(path, model)
+
+
+class DamagedError(ValueError):
+    """A checkpoint that cannot be read."""
+
+
+def _check_resumable(path: Path, model: SoccerModel) -> str:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
-        raise ValueError(
+        raise DamagedError(
             f"cannot continue from {path}: it is damaged or no checkpoint of a run ({error})"
         ) from error
     tensors = {name.removeprefix("model."): tensor for name, tensor in stored.items()}
@@ -311,11 +346,12 @@ def _evaluate(
     if module.baselines is not None:
         baselines = module.baselines.compute(scores)
         scores = module.baselines.own_scores(scores)
+    model = gathered(module.model)
     if trainer.is_global_zero:
         console.print(metrics_table(scores, baselines))
         output.mkdir(parents=True, exist_ok=True)
         write_metrics(_named("val", scores) | _all_named(baselines), output / METRICS_NAME)
-        pictures = write_pictures(module.model, module.routes, data, split, output / PICTURES_NAME)
+        pictures = write_pictures(model, module.routes, data, split, output / PICTURES_NAME)
         console.print(f"{len(pictures)} pictures in {output / PICTURES_NAME}")
         console.print(f"scores in {output / METRICS_NAME}")
     return _named("val", scores)

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from soccermaster.data.errors import DatasetError, some
 from soccermaster.data.indexing.problems import Problems
+from soccermaster.ops.cache_folder import cache_folder
 
 #: Path, size in bytes (-1 of a folder, -2 of nothing) and time of change of a file.
 Stamp = tuple[str, int, int]
@@ -132,14 +133,6 @@ class Index:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_file": None}
-
-
-def cache_folder() -> Path:
-    """Where indexes lie: $SOCCERMASTER_CACHE, or soccermaster in the user's cache folder."""
-    own = os.environ.get("SOCCERMASTER_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "soccermaster"
 
 
 def index_path(name: str, root: Path | str, output: Path | str | None = None) -> Path:
