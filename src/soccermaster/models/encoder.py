@@ -233,7 +233,7 @@ class VideoEncoder(nn.Module):
             return Features(grid=grid, patches=patches, pyramid=pyramid, frame_mask=frame_mask)
 
         tokens = rearrange(tokens, "(B T) N D -> B T N D", B=clips)
-        tokens = tokens + self._frame_positions(frames)[:, None]
+        tokens = tokens + frame_positions(self.frame_embedding, frames)[:, None]
         for temporal, block in zip(self.temporal, self.blocks[spatial:], strict=True):
             tokens = self._run(temporal, tokens, frame_mask)
             tokens = rearrange(tokens, "B T N D -> (B T) N D")
@@ -266,12 +266,15 @@ class VideoEncoder(nn.Module):
             return self.position_embedding
         return resize_positions(self.position_embedding, self.grid, grid)
 
-    def _frame_positions(self, frames: int) -> Float[Tensor, "T D"]:
-        if frames <= self.num_frames:
-            return self.frame_embedding[:frames]
-        stored = rearrange(self.frame_embedding, "T D -> 1 D T")
-        resized = F.interpolate(stored, size=frames, mode="linear", align_corners=True)
-        return rearrange(resized, "1 D T -> T D")
+
+def frame_positions(stored: Float[Tensor, "n D"], frames: int) -> Float[Tensor, "T D"]:
+    """The first `frames` rows of a frame embedding, or, beyond its length, all of it resampled."""
+    if frames <= len(stored):
+        return stored[:frames]
+    resized = F.interpolate(
+        rearrange(stored, "T D -> 1 D T"), size=frames, mode="linear", align_corners=True
+    )
+    return rearrange(resized, "1 D T -> T D")
 
 
 def resize_positions(

@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from soccermaster.model import SoccerModel, initialise_from, load_model
-from soccermaster.models.weights import check_fit, find_checkpoint, read_config
+from soccermaster.models.pretrained import find_model
+from soccermaster.models.weights import check_fit, read_config
 from soccermaster.training.baselines import Baselines
 from soccermaster.training.callbacks import (
     LAST_NAME,
@@ -267,7 +268,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         The scores by logged name; undefined ones are NaN.
     """
     console = Console(soft_wrap=True)
-    directory = find_checkpoint(cfg.checkpoint)
+    directory = find_model(cfg.checkpoint)
     run = read_config(directory).get("run", {})
     if not run and not cfg.datasets:
         raise ValueError(
@@ -457,7 +458,7 @@ def _evaluate(
         table = metrics_table(scores, baselines)
         if untrained is not None:
             table.caption = f"{UNTRAINED_NAME}: the same, learnt on an encoder with random weights"
-        console.print(table)
+        Console(width=max(console.width, 110)).print(table)
         output.mkdir(parents=True, exist_ok=True)
         write_metrics(_named("val", scores) | _all_named(baselines), output / METRICS_NAME)
         folder = output / PICTURES_NAME
