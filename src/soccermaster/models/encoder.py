@@ -153,6 +153,25 @@ class VideoEncoder(nn.Module):
             self.position_embedding = nn.Parameter(resized)
         self.image_size, self.grid = (height, width), grid
 
+    def layer_of(self, parameter: str) -> int:
+        """How deep a parameter of the encoder lies: 0 is the embedding, `depth` the last block.
+
+        Temporal attention lies where its block does, the frame embedding and the neck where the
+        spatial blocks end, norm and pooling where the last block does.
+
+        Args:
+            parameter: its name, such as "blocks.3.mlp.fc1.weight".
+        """
+        depth, spatial = len(self.blocks), len(self.blocks) - len(self.temporal)
+        part, _, rest = parameter.partition(".")
+        if part == "blocks":
+            return int(rest.partition(".")[0]) + 1
+        if part == "temporal":
+            return spatial + int(rest.partition(".")[0]) + 1
+        if part in ("frame_embedding", "neck"):
+            return spatial
+        return 0 if part in ("patch_embedding", "position_embedding") else depth
+
     def compile_blocks(self) -> None:
         """Compile every block in place (`torch.compile`); names of weights stay as they are."""
         for module in (*self.blocks, *self.temporal):

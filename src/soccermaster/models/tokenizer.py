@@ -40,8 +40,7 @@ class BuiltInTokenizer:
     """The byte-level BPE of this package for anonymised soccer comments; any text works."""
 
     def __init__(self) -> None:
-        asset = resources.files("soccermaster.models") / "assets" / TOKENIZERS_NAME
-        self.tokenizer = Tokenizer.from_str(asset.read_text(encoding="utf-8"))
+        self.tokenizer = Tokenizer.from_str(built_in_tokenizer().decode())
         self.vocab_size = self.tokenizer.get_vocab_size()
         self.pad_id = self.tokenizer.token_to_id("<pad>")
 
@@ -139,6 +138,11 @@ def load_tokenizer(directory: Path | str | None = None) -> TextTokenizer:
         f"expected {SENTENCEPIECE_NAME} or {TOKENIZERS_NAME} in the tokenizer's directory, but "
         f"{directory} {found}."
     )
+
+
+def built_in_tokenizer() -> bytes:
+    """The `tokenizer.json` of the built-in tokenizer."""
+    return (resources.files("soccermaster.models") / "assets" / TOKENIZERS_NAME).read_bytes()
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
