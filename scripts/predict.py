@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
         top_texts=cfg.top_texts,
         device=cfg.device,
     )
-    if cfg.downstream is not None:
+    if cfg.get("downstream") is not None:
         call(cfg.downstream.predict, predictor=predictor)
         return
     files = write_predictions(

@@ -196,7 +196,7 @@ def _check_read(cfg: DictConfig, folders: Sequence[Path], root: str) -> None:
     (path,) = (f / f"{root}.yaml" for f in folders if (f / f"{root}.yaml").is_file())
     declared = OmegaConf.load(path)
     groups = [str(next(iter(d))) for d in declared.get("defaults", []) if OmegaConf.is_dict(d)]
-    own = {name: cfg[name] for name in groups if name in OWN_KEY and cfg[name] is not None}
+    own = {name: cfg[name] for name in groups if name in OWN_KEY and cfg.get(name) is not None}
     if all(group.startswith("override ") or group in OWN_KEY for group in groups):
         # the file declares every key besides
         chosen = set().union(*(_leaves(node, name) for name, node in own.items()))

@@ -142,7 +142,9 @@ class SoccerModel(nn.Module, ModelHubMixin, library_name="soccermaster"):
         return {name: self.tasks[name](features, batch) for name in names}
 
     def encode(self, batch: Batch, tasks: Sequence[str]) -> Features:
-        """The features that `tasks` read."""
+        """The features that `tasks` read: kept ones where the batch has them."""
+        if batch.features is not None:
+            return batch.features
         reads: set[str] = set().union(*(self.tasks[name].reads for name in tasks))
         mask = None if bool(batch.frame_mask.all()) else batch.frame_mask
         return self.encoder(normalize_images(batch.images), reads, mask)

@@ -31,6 +31,7 @@ from soccermaster.structures import (
     AlignmentPrediction,
     AthletesPrediction,
     Batch,
+    CommentaryPrediction,
     EventPrediction,
     KeypointsPrediction,
     LinesPrediction,
@@ -96,6 +97,7 @@ class ClipPredictions:
     last: int  # inclusive
     event: EventPrediction | None = None
     retrieval: tuple[tuple[str, float], ...] = ()  # texts with cosine similarity, best first
+    commentary: CommentaryPrediction | None = None
     vector: Float[Tensor, " D"] | None = None  # in the space shared with text
     others: dict[str, Any] = field(default_factory=dict)  # clip predictions of further tasks
 
@@ -251,7 +253,7 @@ class Predictor:
         read: Callable[[tuple[int, int]], UInt8[np.ndarray, "T H W 3"]],
     ) -> ClipPredictions:
         """Predictions of frames that `read` gives in the size that it is asked for."""
-        event, retrieval, vector, others = None, (), None, {}
+        event, retrieval, commentary, vector, others = None, (), None, None, {}
         for size, tasks in self._by_size(self.clip_tasks).items():
             for name, (prediction,) in self._run(read(size)[None], tasks).items():
                 if isinstance(prediction, EventPrediction):
@@ -259,9 +261,11 @@ class Predictor:
                 elif isinstance(prediction, AlignmentPrediction):
                     vector = prediction.video
                     retrieval = self._retrieve(name, vector)
+                elif isinstance(prediction, CommentaryPrediction):
+                    commentary = prediction
                 else:
                     others[name] = prediction
-        return ClipPredictions(first, stop - 1, event, retrieval, vector, others)
+        return ClipPredictions(first, stop - 1, event, retrieval, commentary, vector, others)
 
     def _retrieve(self, task: str, video: Tensor) -> tuple[tuple[str, float], ...]:
         alignment = self.model.tasks[task]

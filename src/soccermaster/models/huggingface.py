@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,13 @@ class Tower:
     tensors: dict[str, Tensor]
 
 
-def find_directory(source: Path | str, **download: Any) -> Path:
+def find_directory(source: Path | str, also: Sequence[str] = (), **download: Any) -> Path:
     """The local directory of a Hugging Face model; one of the hub is downloaded (and cached).
 
     Args:
         source: a directory, or a hub id such as "google/siglip2-large-patch16-512".
+        also: names of files (with wildcards) to download besides configuration, weights and
+            tokenizer.
         **download: options of `huggingface_hub.snapshot_download`.
 
     Raises:
@@ -70,7 +72,7 @@ def find_directory(source: Path | str, **download: Any) -> Path:
     from huggingface_hub import snapshot_download
 
     tokenizers = [f"tokenizers/*/{name}" for name in TOKENIZER_FILES]  # of our checkpoints
-    wanted = [CONFIG_NAME, "*.safetensors", INDEX_NAME, *TOKENIZER_FILES, *tokenizers]
+    wanted = [CONFIG_NAME, "*.safetensors", INDEX_NAME, *TOKENIZER_FILES, *tokenizers, *also]
     try:
         return Path(snapshot_download(str(source), allow_patterns=wanted, **download))
     except Exception as error:  # network, permissions, names: a dozen unrelated types

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from soccermaster.models.weights import CheckpointError, listing
 
-SPECIAL_TOKENS = ("<pad>", "[PLAYER]", "[TEAM]", "[COACH]", "[REFEREE]")
+#: Words that stand for names in anonymised comments.
+ANONYMOUS_WORDS = ("[PLAYER]", "[TEAM]", "[COACH]", "[REFEREE]")
+
+SPECIAL_TOKENS = ("<pad>", *ANONYMOUS_WORDS)
 
 #: The files that make a tokenizer directory.
 SENTENCEPIECE_NAME = "tokenizer.model"
