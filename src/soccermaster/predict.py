@@ -253,7 +253,7 @@ class Predictor:
         read: Callable[[tuple[int, int]], UInt8[np.ndarray, "T H W 3"]],
     ) -> ClipPredictions:
         """Predictions of frames that `read` gives in the size that it is asked for."""
-        event, retrieval, commentary, vector, others = None, (), None, None, {}
+        event, retrieval, vector, commentary, others = None, (), None, None, {}
         for size, tasks in self._by_size(self.clip_tasks).items():
             for name, (prediction,) in self._run(read(size)[None], tasks).items():
                 if isinstance(prediction, EventPrediction):
