@@ -8,7 +8,6 @@ in one group, and resolve conflicts pair by pair.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,17 +58,15 @@ class MergeGuards:
 def may_be_one_person(a: Tracklet, b: Tracklet, guards: MergeGuards) -> bool:
     """Whether what the two look like lets them be one person.
 
-    They must never share a frame; number, team and role must not differ where both are known; the
-    mean embeddings must be near. What is unknown does not forbid.
+    They must never share a frame; number, team and role must not differ where both are known. What
+    is unknown does not forbid.
     """
-    if share_a_frame(a, b):
-        return False
     attributes = [(a.number, b.number)]
     attributes += [(a.team, b.team)] if guards.same_team else []
     attributes += [(a.role, b.role)] if guards.same_role else []
     if any(UNKNOWN not in pair and pair[0] != pair[1] for pair in attributes):
         return False
-    return not reid_distance(a, b) > guards.max_reid_distance  # NaN: unknown
+    return not share_a_frame(a, b)
 
 
 def can_get_there(a: Tracklet, b: Tracklet, guards: MergeGuards) -> bool:
@@ -98,20 +95,21 @@ def merge_by_number(
 ) -> Int[np.ndarray, " M"]:
     """Tracks with the same number become one person where nothing forbids it.
 
-    `may_be_one_person` is asked of every pair that would meet, `can_get_there` of the two groups.
-    The pair with the shortest time between them goes first, so a conflict (a number that is misread
-    once, or worn in both teams) costs that pair alone and not the whole group.
+    `may_be_one_person` and `max_reid_distance` are asked of every pair that would meet,
+    `can_get_there` of the two groups. The pair with the shortest time between them goes first, so a
+    conflict (a number that is misread once, or worn in both teams) costs that pair alone and not
+    the whole group.
 
     Returns:
         The new track ids; a group takes its smallest.
     """
     tracklets = summarise(frame, track_id, embeddings, positions_m, roles, numbers, teams)
-
-    def cost(a: Tracklet, b: Tracklet) -> float:
-        return time_apart(a, b) if a.number == b.number != UNKNOWN else np.inf
-
-    groups = merge_greedily(tracklets, cost, guards)
-    return replace_ids(track_id, groups)
+    costs = np.full((len(tracklets), len(tracklets)), np.inf)
+    for i, a in enumerate(tracklets):
+        for j, b in enumerate(tracklets):
+            if i < j and a.number == b.number != UNKNOWN:
+                costs[i, j] = time_apart(a, b)
+    return replace_ids(track_id, merge_greedily(tracklets, costs, guards))
 
 
 def merge_by_reid(
@@ -135,13 +133,8 @@ def merge_by_reid(
         The new track ids; a group takes its smallest.
     """
     tracklets = summarise(frame, track_id, embeddings, positions_m, roles, numbers, teams)
-
-    def cost(a: Tracklet, b: Tracklet) -> float:
-        distance = reid_distance(a, b)
-        return distance if np.isfinite(distance) else np.inf
-
-    groups = merge_greedily(tracklets, cost, guards)
-    return replace_ids(track_id, groups)
+    costs = np.nan_to_num(reid_distances(tracklets), nan=np.inf)
+    return replace_ids(track_id, merge_greedily(tracklets, costs, guards))
 
 
 def merge_number_groups(
@@ -221,39 +214,35 @@ def merge_mean_embeddings(
 
 
 def merge_greedily(
-    tracklets: list[Tracklet],
-    cost: Callable[[Tracklet, Tracklet], float],
-    guards: MergeGuards,
+    tracklets: list[Tracklet], costs: Float[np.ndarray, "K K"], guards: MergeGuards
 ) -> list[list[int]]:
     """Groups of track ids: pairs in order of cost, joined where the guards allow it.
 
     Args:
         tracklets: to group.
-        cost: of a pair; infinity is no candidate.
+        costs: of the pairs above the diagonal; infinity is no candidate.
         guards: of the pairs and groups.
 
     Returns:
         The ids of every group, singletons included.
     """
     count = len(tracklets)
-    candidates = [
-        (price, i, j)
-        for i in range(count)
-        for j in range(i + 1, count)
-        if np.isfinite(price := cost(tracklets[i], tracklets[j]))
-    ]
+    too_unlike = reid_distances(tracklets) > guards.max_reid_distance  # NaN: unknown, not too far
+    first, second = np.nonzero(np.triu(np.isfinite(costs), 1))
+    order = np.lexsort((second, first, costs[first, second]))
     may_meet: dict[tuple[int, int], bool] = {}
 
     def compatible(i: int, j: int) -> bool:
         key = (min(i, j), max(i, j))
         if key not in may_meet:
-            may_meet[key] = may_be_one_person(tracklets[key[0]], tracklets[key[1]], guards)
+            a, b = tracklets[key[0]], tracklets[key[1]]
+            may_meet[key] = not too_unlike[key] and may_be_one_person(a, b, guards)
         return may_meet[key]
 
     group_of = list(range(count))
     members = [[i] for i in range(count)]
     people = list(tracklets)
-    for _, i, j in sorted(candidates):
+    for i, j in zip(first[order].tolist(), second[order].tolist(), strict=True):
         a, b = group_of[i], group_of[j]
         if a == b or not all(compatible(m, n) for m in members[a] for n in members[b]):
             continue
@@ -267,9 +256,12 @@ def merge_greedily(
     return [[tracklets[m].track_id for m in group] for group in members if group]
 
 
-def reid_distance(a: Tracklet, b: Tracklet) -> float:
-    """Cosine distance of the mean embeddings, in 0..2; NaN if one is unknown."""
-    return float(cosine_distances(a.embedding[None], b.embedding[None])[0, 0])
+def reid_distances(tracklets: list[Tracklet]) -> Float[np.ndarray, "K K"]:
+    """Cosine distances of the mean embeddings, in 0..2; NaN where one is unknown."""
+    if not tracklets:
+        return np.zeros((0, 0))
+    means = np.stack([tracklet.embedding for tracklet in tracklets])
+    return cosine_distances(means, means)
 
 
 def time_apart(a: Tracklet, b: Tracklet) -> float:

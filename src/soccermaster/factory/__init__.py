@@ -1,0 +1,1 @@
+"""Raw broadcast video in, training clips out: stages, their records, and how they are run."""

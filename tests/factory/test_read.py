@@ -1,0 +1,90 @@
+"""Which crops are asked about, and what becomes of those that nobody answers for."""
+
+import numpy as np
+import pytest
+
+from soccermaster.data.frame_source import FrameSource
+from soccermaster.data.video import VideoInfo
+from soccermaster.factory.models import NumberReading
+from soccermaster.factory.people import gather_people
+from soccermaster.factory.read import Legibility, Numbers, best_rows
+from soccermaster.factory.records import array
+from soccermaster.factory.stage import ClipContext
+from soccermaster.vocabulary import UNKNOWN
+from tests.factory.test_tracks import tracked
+
+
+class Grey(FrameSource):
+    """Twenty grey frames."""
+
+    def __init__(self):
+        self.info = VideoInfo("grey", 200, 100, 25.0, 0.8, 20)
+
+    def read(self, indices, size=None):
+        return np.full((len(indices), 100, 200, 3), 90, np.uint8)
+
+    def stream(self, indices, at_least=None):
+        yield from self.read(indices)
+
+    def iter(self, size=None):
+        yield from ((t, t / 25, self.read([t])[0]) for t in range(20))
+
+
+class Asked:
+    """Counts what it is asked; reads 7, but does not answer after so many batches."""
+
+    name = "asked"
+
+    def __init__(self, batches: int = 99) -> None:
+        self.crops, self.batches = 0, batches
+
+    def load(self, device):
+        self.device = device
+
+    def legibility(self, crops):
+        self.crops += len(crops)
+        return np.ones(len(crops))
+
+    def read_numbers(self, crops):
+        self.crops += len(crops)
+        self.batches -= 1
+        if self.batches < 0:
+            raise TimeoutError("no answer")
+        return [NumberReading(7, 0.9, "7")] * len(crops)
+
+
+CLIP = ClipContext("grey", Grey(), range(20))
+PEOPLE = tracked([(t, track, 0, 0) for t in range(20) for track in (1, 2)])
+
+
+@pytest.mark.parametrize(
+    ("quality", "count", "gap", "frames"),
+    [
+        ([1, 2, 9, 8, 1, 1], 2, 3, [2, 5]),  # frame 3 is too near the best
+        ([1, 2, 9, 8, 1, 1], 2, 1, [2, 3]),
+        ([1, 2, 9, 8, 1, 1], 4, 3, [1, 2, 3, 5]),  # not enough far apart: filled up
+        ([1, 2, 9, 8, 1, 1], 9, 3, [0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_best_rows_are_apart_in_time(quality, count, gap, frames):
+    people = gather_people(tracked([(t, 1, 0, 0) for t in range(6)]))
+    rows = best_rows(people, np.arange(6), np.array(quality, float), count, gap)
+    assert people.frame[rows].tolist() == frames
+
+
+@pytest.mark.parametrize(("crops_per_track", "asked"), [(None, 40), (3, 6)])
+def test_a_dear_model_sees_the_best_crops_alone(crops_per_track, asked):
+    model = Asked()
+    records = Legibility(model, crops_per_track).run(CLIP, PEOPLE)
+    assert model.crops == records["legibility"].num_rows == asked
+    legible = gather_people(records).legibility
+    assert np.isnan(legible).sum() == 40 - asked  # nobody looked: not known
+    numbers = Numbers(model, crops_per_track=2).run(CLIP, records)
+    assert numbers["numbers"].num_rows == 4
+
+
+def test_crops_without_an_answer_have_no_number():
+    model = Asked(batches=1)
+    records = Legibility(model).run(CLIP, PEOPLE)
+    numbers = array(Numbers(model, None).run(CLIP, records)["numbers"], "number")
+    assert (numbers == 7).sum() == 16 and (numbers == UNKNOWN).sum() == 24
