@@ -1,7 +1,6 @@
-"""Where the temporal blocks of an encoder look: attention weights, computed beside a forward pass.
+"""Where the temporal blocks of an encoder look.
 
-    weights = temporal_attention(encoder, images)  # (L, B, N, T, T)
-    weights[-1, 0].mean(0)  # of the last block: who looks at whom among the frames of the clip
+Attention runs without materialising its weights; here they are computed beside a forward pass.
 """
 
 from __future__ import annotations

@@ -152,8 +152,8 @@ def _predictor(
     if not heads:
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise ModelUnavailableError(
-            f"{system} has no head: {weights} holds {', '.join(model.tasks) or 'none'}, no {wanted}. "
-            "Give a checkpoint that was trained with such a task."
+            f"{system} has no head: {weights} holds {', '.join(model.tasks) or 'none'}, no "
+            f"{wanted}. Give a checkpoint that was trained with such a task."
         )
     chosen = SoccerModel(model.encoder, heads, model.config)
     return Predictor(chosen, window=batch_size, device=str(device))
