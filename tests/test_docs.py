@@ -15,7 +15,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
-from soccermaster.cli import refuse_unknown_choices, register_resolvers
+from soccermaster.cli import quoted, refuse_unknown_choices, register_resolvers
 from tests.configs import CONFIGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +41,8 @@ def test_there_are_commands_to_check():
 def test_commands_compose(page: str):
     register_resolvers()
     for command in (c for p, c in commands() if p == page):
-        script, *overrides = shlex.split(command)
+        script, *arguments = shlex.split(command)
+        overrides = [quoted(argument) for argument in arguments]
         assert (ROOT / script).is_file(), command
         if "hydra.searchpath" in command:
             continue  # the configs of the example do not exist; tests/test_readme.py trains it

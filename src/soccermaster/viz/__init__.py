@@ -8,6 +8,7 @@ from soccermaster.viz.draw import (
     draw_keypoints,
     draw_lines,
     draw_overlay,
+    draw_pitch_markings,
 )
 from soccermaster.viz.matrix import draw_matrix
 from soccermaster.viz.pitch_map import (
@@ -31,6 +32,7 @@ __all__ = [
     "draw_matrix",
     "draw_overlay",
     "draw_pitch",
+    "draw_pitch_markings",
     "draw_positions",
     "draw_tracks",
     "draw_trails",
