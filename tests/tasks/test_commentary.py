@@ -77,16 +77,16 @@ def test_clips_without_comments_teach_nothing():
 def test_the_vocabulary_can_be_that_of_the_training():
     task = small(vocabulary="training", temperature=5.0, top_p=1.0)
     features, batch = clips()
-    untaught = task.eval().decode(task(features), batch)
-    assert any(p.text not in TEXTS for p in untaught)
+    letters = set("".join(TEXTS))
+    untaught = "".join(p.text for p in task.eval().decode(task(features), batch))
+    assert not set(untaught) <= letters
     task.train().loss(task(features), batch)
-    known = set(task.language.tokenize(TEXTS, 16)[0].flatten().tolist())
     task.eval()
     for seed in range(4):
         task.seed = seed
-        said = [p.text for p in task.decode(task(features), batch)]
-        used = set(task.language.tokenize(said, 64)[0].flatten().tolist())
-        assert used <= known
+        said = "".join(p.text for p in task.decode(task(features), batch))
+        assert said
+        assert set(said) <= letters
     with pytest.raises(ValueError, match="training"):
         small(vocabulary="words")
 
@@ -96,7 +96,7 @@ def test_any_language_model_learns_behind_a_checkpoint(tmp_path: Path):
     before = small(language=LanguageModel(source))
     features, batch = clips()
     first = before.loss(before(features), batch)["cross_entropy"].item()
-    assert teach(before, steps=20) < 0.8 * first
+    assert teach(before, steps=20) < first - 0.2
 
     config = {
         "encoder": {

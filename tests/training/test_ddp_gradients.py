@@ -29,6 +29,9 @@ CASES = {
         "events_middle_frame",
         "alignment",
         "association",
+        "ball_position",
+        "ball_position_linear",
+        "commentary",
     ],
     "paper": ["athletes", "pitch_keypoints", "pitch_lines", "events", "alignment"],
 }

@@ -39,8 +39,12 @@ def changed(before: Path, after: Path) -> set[str]:
 def test_a_probe_leaves_the_encoder_and_both_columns(
     first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    folder = f"cache_features={tmp_path / 'features'}"
-    scores = run(tmp_path / "run", first, "experiment=probe", folder)
+    overrides = (
+        "experiment=probe",
+        "compare_untrained=true",
+        f"cache_features={tmp_path / 'features'}",
+    )
+    scores = run(tmp_path / "run", first, *overrides)
     shown = capsys.readouterr().out
     assert shown.count("computed, since there are none yet") == 4  # two encoders, two splits
     assert "untrained" in shown
@@ -52,7 +56,7 @@ def test_a_probe_leaves_the_encoder_and_both_columns(
     assert not changed(first, tmp_path / "run")
     assert list((tmp_path / "run" / "pictures").glob("*.png"))
 
-    again = run(tmp_path / "again", first, "experiment=probe", folder)
+    again = run(tmp_path / "again", first, *overrides)
     assert "computed" not in capsys.readouterr().out
     assert again == pytest.approx(scores, nan_ok=True)
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from soccermaster.models.layers import attend
+from soccermaster.models.norm import BatchNorm2d
 
 
 class LinearProbe(nn.Module):
@@ -29,7 +30,7 @@ class LinearProbe(nn.Module):
         super().__init__()
         self.cells = (int(cells[0]), int(cells[1]))
         width = self.cells[0] * self.cells[1] * embed_dim
-        self.norm = nn.BatchNorm1d(width, affine=False)
+        self.norm = BatchNorm2d(width, affine=False)
         self.out = nn.Linear(width, out_dim)
 
     def forward(
@@ -37,7 +38,8 @@ class LinearProbe(nn.Module):
     ) -> Float[Tensor, "b out_dim"]:
         """Read the patches, which lie row by row on `grid` (h, w)."""
         maps = rearrange(patches, "b (h w) D -> b D h w", h=grid[0])
-        return self.out(self.norm(F.adaptive_avg_pool2d(maps, self.cells).flatten(1)))
+        means = F.adaptive_avg_pool2d(maps, self.cells).flatten(1)
+        return self.out(self.norm(means[..., None, None]).flatten(1))
 
 
 class AttentiveProbe(nn.Module):

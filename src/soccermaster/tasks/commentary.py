@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from soccermaster.metrics.commentary import CommentaryMetrics
 from soccermaster.models.language import Decoding, LanguageModel
 from soccermaster.models.qformer import QFormer
+from soccermaster.ops.distributed import mean_count
 from soccermaster.ops.losses import masked_cross_entropy
 from soccermaster.structures import Batch, CommentaryPrediction, Features
 from soccermaster.tasks.base import Recipe, Task
@@ -100,7 +101,8 @@ class Commentary(Task):
         """`cross_entropy`: mean over the tokens of all comments, end marks included."""
         given = [i for i, text in enumerate(batch.texts) if text is not None]
         if not given:
-            return {"cross_entropy": 0 * output.prefix.sum()}
+            nothing = mean_count(0, output.prefix.device)  # the other processes count as well
+            return {"cross_entropy": 0 * output.prefix.sum() / nothing}
         ids, real = self.language.tokenize([batch.texts[i] for i in given], self.max_tokens)
         ids, real = ids.to(output.prefix.device), real.to(output.prefix.device)
         if self.training:
