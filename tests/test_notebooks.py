@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom."""
+"""The notebooks run from top to bottom, on the shipped model."""
 
 from __future__ import annotations
 
@@ -11,20 +11,12 @@ from nbclient import NotebookClient
 from tests.pretrained import pretrained
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
-#: Those that start from the shipped model; they also take longer.
-PRETRAINED = {"new_head"}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in PRETRAINED else [])
-        for p in NOTEBOOKS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch):
-    if path.stem in PRETRAINED:
-        monkeypatch.setenv("CHECKPOINT", pretrained())
+    monkeypatch.setenv("CHECKPOINT", pretrained())
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}
@@ -32,3 +24,12 @@ def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch):
     client.execute()
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
     assert any("image/png" in o.get("data", {}) for o in outputs), "no picture was drawn"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_committed_without_outputs(path: Path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None

@@ -8,7 +8,9 @@ from soccermaster.viz.draw import (
     draw_keypoints,
     draw_lines,
     draw_overlay,
+    draw_pitch_markings,
 )
+from soccermaster.viz.matrix import draw_matrix
 from soccermaster.viz.pitch_map import (
     draw_field_of_view,
     draw_pitch,
@@ -17,6 +19,7 @@ from soccermaster.viz.pitch_map import (
     map_points_px,
     write_message,
 )
+from soccermaster.viz.tracks import draw_tracks, draw_trails, track_colour
 
 __all__ = [
     "contact_sheet",
@@ -26,12 +29,17 @@ __all__ = [
     "draw_field_of_view",
     "draw_keypoints",
     "draw_lines",
+    "draw_matrix",
     "draw_overlay",
     "draw_pitch",
+    "draw_pitch_markings",
     "draw_positions",
+    "draw_tracks",
+    "draw_trails",
     "field_of_view_m",
     "heatmap_overlay",
     "map_points_px",
     "patch_pca",
+    "track_colour",
     "write_message",
 ]

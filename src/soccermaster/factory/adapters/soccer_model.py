@@ -13,6 +13,7 @@ from soccermaster.factory.adapters.loading import LazyModel
 from soccermaster.factory.adapters.user_weights import find_weights
 from soccermaster.factory.models import FrameBoxes, ModelUnavailableError, PitchMarkings
 from soccermaster.model import SoccerModel, load_model
+from soccermaster.models.weights import CheckpointError
 from soccermaster.predict import FramePredictions, Predictor
 from soccermaster.structures import KeypointsPrediction, LinesPrediction
 from soccermaster.tasks.athletes import AthleteDetection
@@ -138,8 +139,11 @@ def _predictor(
     batch_size: int,
     device: torch.device,
 ) -> Predictor:
-    path = find_weights(weights, system, "weights", _DOWNLOAD)
-    model = load_model(path)
+    try:
+        model = load_model(weights if weights is not None else "")
+    except CheckpointError:
+        find_weights(weights, system, "weights", _DOWNLOAD)
+        raise
     heads = {
         name: task
         for name, task in model.tasks.items()
@@ -148,8 +152,8 @@ def _predictor(
     if not heads:
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise ModelUnavailableError(
-            f"{system} has no head: {path} holds {', '.join(model.tasks) or 'none'}, no {wanted}. "
-            "Give a checkpoint that was trained with such a task."
+            f"{system} has no head: {weights} holds {', '.join(model.tasks) or 'none'}, no "
+            f"{wanted}. Give a checkpoint that was trained with such a task."
         )
     chosen = SoccerModel(model.encoder, heads, model.config)
     return Predictor(chosen, window=batch_size, device=str(device))
