@@ -1,17 +1,21 @@
-"""Predict: `python scripts/predict.py checkpoint=DIR input=VIDEO output=DIR`."""
+"""Predict `checkpoint=DIR input=VIDEO output=DIR`, or cameras with `downstream=calibration`."""
 
 from __future__ import annotations
 
 import hydra
 from omegaconf import DictConfig, ListConfig
 
-from soccermaster.cli import entry_point, start
+from soccermaster.cli import entry_point, register_resolvers, start
+
+register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="predict")
 @entry_point
 def main(cfg: DictConfig) -> None:
     from pathlib import Path
+
+    from hydra.utils import call
 
     from soccermaster.model import load_model
     from soccermaster.predict import Predictor
@@ -30,6 +34,9 @@ def main(cfg: DictConfig) -> None:
         top_texts=cfg.top_texts,
         device=cfg.device,
     )
+    if cfg.get("downstream") is not None:
+        call(cfg.downstream.predict, predictor=predictor)
+        return
     files = write_predictions(
         predictor, cfg.input, cfg.output, cfg.athlete_threshold, cfg.pitch_threshold, cfg.fps
     )

@@ -99,6 +99,28 @@ def test_one_picture_and_a_list_of_texts(checkpoint, tmp_path):
     assert (tmp_path / "out" / "annotated.png").is_file()
 
 
+def test_cameras_of_a_video_without_a_pitch_are_refused_and_named(checkpoint, video, tmp_path):
+    done = call(
+        "predict", "downstream=calibration", f"checkpoint={checkpoint}", f"input={video}",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "0 cameras for 25 frames" in done.stdout
+    assert "25 frames have no camera" in done.stdout
+    (folder,) = (tmp_path / "outputs" / "predictions").iterdir()
+    lines = [json.loads(line) for line in (folder / "cameras.jsonl").read_text().splitlines()]
+    assert len(lines) == 25
+    assert all(line["camera"] is None and line["reason"] for line in lines)
+    assert probe(folder / "overlay.mp4").num_frames == probe(folder / "pitch_map.mp4").num_frames
+
+
+def test_a_misspelt_key_of_prediction_is_named(tmp_path):
+    for more in ([], ["downstream=calibration"]):
+        done = call("predict", "checkpoint=x", "input=x", "+windw=3", *more, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "windw" in done.stderr
+
+
 def test_corrupt_video_leaves_no_half_files(checkpoint, video, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(video.read_bytes()[:2000])

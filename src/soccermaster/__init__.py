@@ -18,7 +18,12 @@ from soccermaster import _torchvision
 _torchvision.install()
 
 if TYPE_CHECKING:
-    from soccermaster.geometry.calibration import Calibration, calibrate, calibrate_clip
+    from soccermaster.geometry.calibration import (
+        Calibration,
+        calibrate,
+        calibrate_batch,
+        calibrate_clip,
+    )
     from soccermaster.geometry.camera import Camera
     from soccermaster.geometry.pitch import Pitch
     from soccermaster.model import load_encoder, load_model
@@ -33,6 +38,7 @@ __all__ = [
     "Pitch",
     "Predictor",
     "calibrate",
+    "calibrate_batch",
     "calibrate_clip",
     "load_encoder",
     "load_model",
@@ -45,6 +51,7 @@ _HOMES = {
     "Pitch": "soccermaster.geometry.pitch",
     "Predictor": "soccermaster.predict",
     "calibrate": "soccermaster.geometry.calibration",
+    "calibrate_batch": "soccermaster.geometry.calibration",
     "calibrate_clip": "soccermaster.geometry.calibration",
     "load_encoder": "soccermaster.model",
     "load_model": "soccermaster.model",

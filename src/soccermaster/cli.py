@@ -24,6 +24,9 @@ EXPECTED_ERRORS = (ValueError, OSError, InstantiationException, OmegaConfBaseExc
 #: Config groups whose values are read by interpolation alone.
 INTERPOLATED = ("heads", "paths")
 
+#: Config groups that are one key of that name, which the script reads.
+OWN_KEY = ("downstream",)
+
 
 def run_folder(name: str, resume: str | None) -> str:
     """The default run folder: a new one per run, or the newest resumable one for resume=auto."""
@@ -193,8 +196,11 @@ def _check_read(cfg: DictConfig, folders: Sequence[Path], root: str) -> None:
     (path,) = (f / f"{root}.yaml" for f in folders if (f / f"{root}.yaml").is_file())
     declared = OmegaConf.load(path)
     groups = [str(next(iter(d))) for d in declared.get("defaults", []) if OmegaConf.is_dict(d)]
-    if all(group.startswith("override ") for group in groups):  # the file declares every key
-        unread += sorted(_leaves(cfg) - _leaves(declared))
+    own = {name: cfg[name] for name in groups if name in OWN_KEY and cfg.get(name) is not None}
+    if all(group.startswith("override ") or group in OWN_KEY for group in groups):
+        # the file declares every key besides
+        chosen = set().union(*(_leaves(node, name) for name, node in own.items()))
+        unread += sorted(_leaves(cfg) - _leaves(declared) - chosen)
     if unread:
         raise ValueError(f"nothing reads the config keys {unread}. Remove or correct them.")
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from soccermaster.data.frame_source import FrameSource
@@ -48,6 +48,43 @@ class FramePredictions:
     keypoints: KeypointsPrediction | None = None
     lines: LinesPrediction | None = None
     others: dict[str, Any] = field(default_factory=dict)  # frame predictions of further tasks
+
+    def pitch_px(
+        self, threshold: float | None = None
+    ) -> tuple[dict[int, tuple[float, float]], dict[int, tuple[tuple[float, float], ...]]]:
+        """Keypoints and line ends by number, in pixels of the frame: the input of `calibrate`.
+
+        Args:
+            threshold: those above this score; above that of their heads if None.
+        """
+        size = np.array([self.image.shape[1], self.image.shape[0]])
+        points_px, lines_px = {}, {}
+        if self.keypoints is not None:
+            places_px = self.keypoints.points_norm.numpy() * size
+            for i in self.keypoints.present(threshold).nonzero().flatten().tolist():
+                points_px[i + 1] = tuple(places_px[i].tolist())
+        if self.lines is not None:
+            ends_px = self.lines.segments_norm.numpy() * size
+            for i in self.lines.present(threshold).nonzero().flatten().tolist():
+                first, second = ends_px[i].tolist()
+                lines_px[i + 1] = (tuple(first), tuple(second))
+        return points_px, lines_px
+
+    def feet_px(
+        self, threshold: float
+    ) -> tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+        """Where people with a score above `threshold` stand, with their roles and numbers."""
+        if self.athletes is None:
+            return np.zeros((0, 2)), np.zeros(0, int), np.zeros(0, int)
+        people = self.athletes.scores > threshold
+        boxes = self.athletes.boxes_xyxy_norm[people].double().numpy()
+        feet = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, 3]], axis=1)
+        size = [self.image.shape[1], self.image.shape[0]]
+        return (
+            feet * size,
+            self.athletes.roles[people].numpy(),
+            self.athletes.numbers[people].numpy(),
+        )
 
 
 @dataclass(frozen=True)
@@ -110,11 +147,6 @@ class Predictor:
         self.frame_tasks = [name for name, read in reads.items() if "frames" not in read]
         self.clip_tasks = [name for name, read in reads.items() if "frames" in read]
         self._text_vectors: Tensor | None = None
-
-    @property
-    def pitch_threshold(self) -> float:
-        """Score above which the pitch heads call a keypoint or line present."""
-        return max((getattr(t, "threshold", 0.0) for t in self.model.tasks.values()), default=0.0)
 
     def image_size(self, task: str) -> tuple[int, int]:
         """(H, W) that a task was trained at; that of the encoder when it is not recorded."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from rich.progress import track
 
 from soccermaster.data.frame_source import open_source
+from soccermaster.data.images import write_png
 from soccermaster.data.video import VideoWriter
 from soccermaster.geometry.calibration import calibrate
 from soccermaster.predict import ClipPredictions, FramePredictions, Predictor
@@ -63,14 +63,12 @@ def write_predictions(
         input_path: what to look at.
         output: folder, made if necessary.
         athlete_threshold: least score of a person to be written and drawn.
-        pitch_threshold: likewise for keypoints and lines; None takes that of the heads.
+        pitch_threshold: likewise for keypoints and lines; those of their heads if None.
         fps: of a folder of pictures.
 
     Raises:
         VideoError: the input cannot be read.
     """
-    if pitch_threshold is None:
-        pitch_threshold = predictor.pitch_threshold
     source = open_source(input_path, fps)
     output = Path(output)
     (output / PICTURE_NAME).unlink(missing_ok=True)  # of an earlier prediction
@@ -97,7 +95,7 @@ def write_predictions(
                 video.write(drawn)
                 counts["frames"] += 1
                 if counts["frames"] == 1 and len(source) == 1:
-                    _write_png(output / PICTURE_NAME, drawn)
+                    write_png(output / PICTURE_NAME, drawn)
                 registered = _register(item, athlete_threshold, pitch_threshold)
                 if registered is not None:
                     counts["registered"] += 1
@@ -106,7 +104,7 @@ def write_predictions(
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    _write_png(output / BIRDS_EYE_NAME, _birds_eye(best))
+    write_png(output / BIRDS_EYE_NAME, _birds_eye(best))
     return PredictionFiles(
         target,
         output / VIDEO_NAME,
@@ -118,7 +116,7 @@ def write_predictions(
 
 
 def frame_record(
-    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float
+    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float | None
 ) -> dict[str, Any]:
     """One frame as JSON values, in pixels of the original frame; frames count from 1."""
     height, width = frame.image.shape[:2]
@@ -145,12 +143,12 @@ def frame_record(
             )
     if frame.keypoints is not None:
         points = frame.keypoints
-        for i in (points.scores > pitch_threshold).nonzero().flatten().tolist():
+        for i in points.present(pitch_threshold).nonzero().flatten().tolist():
             xy = _pixels(points.points_norm[i], width, height)
             record["keypoints"][str(i + 1)] = [*xy, _score(points.scores[i])]
     if frame.lines is not None:
         ends = frame.lines
-        for i in (ends.scores > pitch_threshold).nonzero().flatten().tolist():
+        for i in ends.present(pitch_threshold).nonzero().flatten().tolist():
             first, second = (_pixels(end, width, height) for end in ends.segments_norm[i])
             record["lines"][LINES[i]] = [first, second, _score(ends.scores[i])]
     return record
@@ -172,22 +170,6 @@ def clip_record(clip: ClipPredictions) -> dict[str, Any]:
     return record
 
 
-def pitch_px(frame: FramePredictions, threshold: float) -> tuple[dict[int, Any], dict[int, Any]]:
-    """Keypoints and line ends above a score, by number and in pixels: the input of `calibrate`."""
-    height, width = frame.image.shape[:2]
-    size = np.array([width, height])
-    points_px: dict[int, Any] = {}
-    lines_px: dict[int, Any] = {}
-    if frame.keypoints is not None:
-        for i in (frame.keypoints.scores > threshold).nonzero().flatten().tolist():
-            points_px[i + 1] = tuple(frame.keypoints.points_norm[i].numpy() * size)
-    if frame.lines is not None:
-        for i in (frame.lines.scores > threshold).nonzero().flatten().tolist():
-            first, second = frame.lines.segments_norm[i].numpy() * size
-            lines_px[i + 1] = (tuple(first), tuple(second))
-    return points_px, lines_px
-
-
 def _clip_by_clip(
     predictor: Predictor, source: Any
 ) -> Iterator[tuple[FramePredictions | None, ClipPredictions]]:
@@ -203,7 +185,7 @@ def _draw(
     frame: FramePredictions,
     clip: ClipPredictions,
     athlete_threshold: float,
-    pitch_threshold: float,
+    pitch_threshold: float | None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     return draw_overlay(
         frame.image,
@@ -229,24 +211,15 @@ class _Registered:
 
 
 def _register(
-    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float
+    frame: FramePredictions, athlete_threshold: float, pitch_threshold: float | None
 ) -> _Registered | None:
     height, width = frame.image.shape[:2]
-    size = np.array([width, height])
-    points_px, lines_px = pitch_px(frame, pitch_threshold)
+    points_px, lines_px = frame.pitch_px(pitch_threshold)
     found = calibrate(points_px, lines_px, (width, height))
     if found.camera is None:
         return None
-    feet_m, roles, numbers = np.zeros((0, 2)), np.zeros(0, int), np.zeros(0, int)
-    if frame.athletes is not None:
-        people = frame.athletes.scores > athlete_threshold
-        boxes = frame.athletes.boxes_xyxy_norm[people].numpy()
-        feet_px = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, 3]], axis=1) * size
-        feet_m = found.camera.unproject_to_ground(feet_px)
-        grounded = np.isfinite(feet_m).all(axis=1)  # the others stand above the horizon
-        feet_m = feet_m[grounded]
-        roles = frame.athletes.roles[people].numpy()[grounded]
-        numbers = frame.athletes.numbers[people].numpy()[grounded]
+    feet_px, roles, numbers = frame.feet_px(athlete_threshold)
+    feet_m = found.camera.unproject_to_ground(feet_px)  # NaN above the horizon
     view_m = field_of_view_m(found.camera.image_from_pitch, (width, height))
     return _Registered(len(found.inliers), view_m, feet_m, roles, numbers)
 
@@ -260,15 +233,6 @@ def _birds_eye(best: _Registered | None) -> UInt8[np.ndarray, "h w 3"]:
         )
     pitch = draw_field_of_view(pitch, best.view_m)
     return draw_positions(pitch, best.feet_m, roles=best.roles, numbers=best.numbers)
-
-
-def _write_png(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
-    done, encoded = cv2.imencode(".png", image[..., ::-1])
-    if not done:
-        raise OSError(f"cannot encode {path}")
-    partial = path.with_name(f".{path.name}.writing")
-    partial.write_bytes(encoded.tobytes())
-    partial.replace(path)
 
 
 def _pixels(norm: Any, width: int, height: int) -> list[float]:

@@ -236,7 +236,12 @@ class KeypointsPrediction:
     """The best place of each pitch keypoint in one frame, in fractions of width and height."""
 
     points_norm: Float[Tensor, "57 2"]
-    scores: Float[Tensor, " 57"]  # 0..1; present when above the threshold of the caller
+    scores: Float[Tensor, " 57"]  # 0..1
+    threshold: float = 0.1  # of the head
+
+    def present(self, threshold: float | None = None) -> Bool[Tensor, " 57"]:
+        """Which points are there: their score is above `threshold`, that of the head if None."""
+        return self.scores > (self.threshold if threshold is None else threshold)
 
 
 @dataclass(frozen=True)
@@ -245,6 +250,11 @@ class LinesPrediction:
 
     segments_norm: Float[Tensor, "23 2 2"]
     scores: Float[Tensor, " 23"]  # of the weaker end
+    threshold: float = 0.1  # of the head
+
+    def present(self, threshold: float | None = None) -> Bool[Tensor, " 23"]:
+        """Which lines are there: their score is above `threshold`, that of the head if None."""
+        return self.scores > (self.threshold if threshold is None else threshold)
 
 
 @dataclass(frozen=True)

@@ -267,6 +267,8 @@ def test_clip_marks_a_frame_of_another_camera_and_long_gaps():
     assert clip.valid.sum() == 29
     assert clip[12].camera is None
     assert "contradict" in clip[12].reason
+    (single,) = sm.calibrate_clip(seen[:1], None, SIZE)
+    assert single.error_px == sm.calibrate(seen[0], None, SIZE).error_px
     alone = sm.calibrate_clip([{}] * 3, None, SIZE)
     assert not alone.valid.any()
     assert alone.position_m is None

@@ -130,6 +130,20 @@ def resize_image(
     return cv2.resize(image, (width, height), interpolation=method)
 
 
+def write_png(path: Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Write an RGB picture that gets its name when it is complete.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    done, encoded = cv2.imencode(".png", image[..., ::-1])
+    if not done:
+        raise OSError(f"{path}: expected to encode a picture, but could not")
+    partial = path.with_name(f".{path.name}.writing")
+    partial.write_bytes(encoded.tobytes())
+    partial.replace(path)
+
+
 def existing_file(path: Path | str) -> Path:
     """The path, if a file is there.
 

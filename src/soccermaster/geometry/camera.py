@@ -22,18 +22,12 @@ from jaxtyping import Float
 
 from soccermaster.geometry import distortion as lens
 from soccermaster.geometry.decomposition import decompose_homography
+from soccermaster.geometry.pinhole import centred_intrinsics, ground_homography, ground_horizon
 from soccermaster.geometry.rotation import pan_tilt_roll_from_rotation, rotation_from_pan_tilt_roll
+from soccermaster.geometry.soccernet_file import fitting_size, make_record, parse_record
 
 #: Points nearer than this to the camera plane, or behind it, have no image.
 MIN_DEPTH_M = 1e-3
-#: Coefficients of the SoccerNet fields, by their place in OpenCV's order.
-_SOCCERNET_DISTORTION = {
-    "radial_distortion": (0, 1, 4, 5, 6, 7),
-    "tangential_distortion": (2, 3),
-    "thin_prism_distortion": (8, 9, 10, 11),
-}
-#: Lengths of coefficient lists that OpenCV has too.
-_DISTORTION_LENGTHS = (4, 5, 8, 12)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +67,7 @@ class Camera:
             )
         width, height = self.image_size
         object.__setattr__(self, "image_size", (width, height))
-        coefficients = np.zeros((*self.batch_shape, 12))
-        if self.distortion is not None:
-            given = np.asarray(self.distortion, np.float64)
-            if given.ndim == 0 or given.shape[-1] not in _DISTORTION_LENGTHS:
-                raise ValueError(
-                    f"expected {_DISTORTION_LENGTHS} distortion coefficients in OpenCV's order, "
-                    f"got shape {given.shape}"
-                )
-            coefficients[..., : given.shape[-1]] = given
-        self._set("distortion", coefficients)
+        self._set("distortion", lens.all_coefficients(self.distortion, self.batch_shape))
 
     @classmethod
     def from_pan_tilt_roll(
@@ -112,7 +97,7 @@ class Camera:
         )
         R = rotation_from_pan_tilt_roll(pan_deg, tilt_deg, roll_deg)
         return cls(
-            _centred_intrinsics(np.broadcast_to(focal_px, shape), image_size),
+            centred_intrinsics(np.broadcast_to(focal_px, shape), image_size),
             np.broadcast_to(R, (*shape, 3, 3)),
             np.broadcast_to(position_m, (*shape, 3)),
             image_size,
@@ -151,7 +136,7 @@ class Camera:
             ValueError: see `decompose_homography`.
         """
         focal_px, R, position_m = decompose_homography(image_from_pitch, image_size)
-        return cls(_centred_intrinsics(focal_px, image_size), R, position_m, image_size)
+        return cls(centred_intrinsics(focal_px, image_size), R, position_m, image_size)
 
     @classmethod
     def from_soccernet(
@@ -170,23 +155,9 @@ class Camera:
         Raises:
             ValueError: a field is missing.
         """
-        try:
-            R = rotation_from_pan_tilt_roll(
-                *(record[f"{name}_degrees"] for name in ("pan", "tilt", "roll"))
-            )
-            principal_px = np.array(record["principal_point"], np.float64)
-            focal_px = (record["x_focal_length"], record["y_focal_length"])
-            position_m = record["position_meters"]
-        except KeyError as error:
-            raise ValueError(f"expected a SoccerNet camera, got no field {error}") from None
+        K, R, position_m, coefficients = parse_record(record)
         if image_size is None:
-            image_size = tuple(int(n) for n in 2 * np.ceil(principal_px - 1e-6))
-        K = np.diag([*focal_px, 1.0])
-        K[:2, 2] = principal_px + 0.5
-        coefficients = np.zeros(12)
-        for field, places in _SOCCERNET_DISTORTION.items():
-            values = record.get(field) or []
-            coefficients[list(places[: len(values)])] = values
+            image_size = fitting_size(K)
         return cls(K, R, position_m, image_size, coefficients)
 
     def to_soccernet(self) -> dict[str, Any]:
@@ -200,23 +171,7 @@ class Camera:
         """
         if self.batch_shape:
             raise ValueError(f"expected a single camera, got a stack of {self.batch_shape}")
-        if abs(self.K[0, 1]) > 1e-9 * self.K[0, 0]:
-            raise ValueError(f"the format has no skew, this camera has {self.K[0, 1]:.3g} px")
-        pan_deg, tilt_deg, roll_deg = self.pan_tilt_roll().tolist()
-        return {
-            "pan_degrees": pan_deg,
-            "tilt_degrees": tilt_deg,
-            "roll_degrees": roll_deg,
-            "position_meters": self.position_m.tolist(),
-            "x_focal_length": float(self.K[0, 0]),
-            "y_focal_length": float(self.K[1, 1]),
-            "principal_point": (self.K[:2, 2] - 0.5).tolist(),
-            **{
-                field: self.distortion[list(places)].tolist()
-                for field, places in _SOCCERNET_DISTORTION.items()
-            },
-            "rotation_matrix": self.R.tolist(),
-        }
+        return make_record(self.K, self.R, self.position_m, self.distortion)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -238,22 +193,12 @@ class Camera:
 
         Its third row gives the depth (m). With distortion, `distort` comes after it.
         """
-        translation = -(self.R @ self.position_m[..., None])
-        return self.K @ np.concatenate([self.R[..., :2], translation], axis=-1)
+        return ground_homography(self.K, self.R, self.position_m)
 
     @property
     def horizon_px(self) -> Float[np.ndarray, "*b 3"]:
-        """The horizon of the pinhole as a line (a, b, c).
-
-        a x + b y + c is the signed distance in pixels, positive where the ground is seen. For a
-        view straight down the horizon is infinitely far: (0, 0, inf).
-        """
-        line = np.linalg.solve(np.swapaxes(self.K, -1, -2), self.R[..., 2:])[..., 0]
-        length = np.hypot(line[..., 0], line[..., 1])[..., None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            unit = line / length
-        far = np.stack([*np.zeros((2, *self.batch_shape)), np.copysign(np.inf, line[..., 2])], -1)
-        return np.where(length < 1e-15, far, unit)
+        """The horizon of the pinhole as a line (a, b, c), see `ground_horizon`."""
+        return ground_horizon(self.K, self.R)
 
     def camera_from_world(
         self, points_m: Float[np.ndarray, "*p n 3"]
@@ -402,11 +347,3 @@ class Camera:
         inverse = np.linalg.inv(self.K[..., :2, :2])
         offset_px = points_px - self._per_point(self.K[..., :2, 2])
         return offset_px @ np.swapaxes(inverse, -1, -2)
-
-
-def _centred_intrinsics(focal_px: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    K = np.zeros((*np.shape(focal_px), 3, 3))
-    K[..., 0, 0] = K[..., 1, 1] = focal_px
-    K[..., 0, 2], K[..., 1, 2] = image_size[0] / 2, image_size[1] / 2
-    K[..., 2, 2] = 1.0
-    return K

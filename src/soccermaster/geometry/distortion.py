@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+#: Lengths of coefficient lists that OpenCV has too.
+_LENGTHS = (4, 5, 8, 12)
 #: Newton steps of the inverse; it needs about six.
 _MAX_STEPS = 40
 #: Largest error that the inverse may leave, on the normalised plane: 1e-7 px at a focal length of
@@ -21,6 +23,26 @@ _TOLERANCE = 1e-11
 _INSIDE = 1 - 1e-6
 #: Leading coefficients below this bend nothing within ten focal lengths of the axis.
 _NEGLIGIBLE = 1e-14
+
+
+def all_coefficients(
+    given: Float[np.ndarray, "*b n"] | None, batch_shape: tuple[int, ...]
+) -> Float[np.ndarray, "*b 12"]:
+    """The first 4, 5, 8 or all coefficients, filled up with zeros; zeros alone for None.
+
+    Raises:
+        ValueError: another number of coefficients.
+    """
+    coefficients = np.zeros((*batch_shape, 12))
+    if given is not None:
+        given = np.asarray(given, np.float64)
+        if given.ndim == 0 or given.shape[-1] not in _LENGTHS:
+            raise ValueError(
+                f"expected {_LENGTHS} distortion coefficients in OpenCV's order, "
+                f"got shape {given.shape}"
+            )
+        coefficients[..., : given.shape[-1]] = given
+    return coefficients
 
 
 def distort(

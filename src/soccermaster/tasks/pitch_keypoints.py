@@ -108,7 +108,7 @@ class PitchKeypoints(Task):
         peaks, scores = find_peaks(heatmaps, num_peaks=1, min_distance=1)
         size = peaks.new_tensor([width, height])
         return [
-            KeypointsPrediction(points_norm=points[:, 0] / size, scores=score[:, 0])
+            KeypointsPrediction(points[:, 0] / size, score[:, 0], self.threshold)
             for points, score in zip(peaks, scores, strict=True)
         ]
 

@@ -154,7 +154,7 @@ class PitchLines(Task):
             segments = rearrange(flat / cells, "(f L) ends xy -> f L ends xy", L=len(LINES))
             worth = rearrange(worth, "(f L) -> f L", L=len(LINES))
         return [
-            LinesPrediction(segments_norm=ends, scores=score)
+            LinesPrediction(ends, score, self.threshold)
             for ends, score in zip(segments, worth, strict=True)
         ]
 

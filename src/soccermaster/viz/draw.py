@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from soccermaster import vocabulary
+from soccermaster.geometry import Camera, Pitch
 from soccermaster.structures import (
     AthletesPrediction,
     EventPrediction,
@@ -38,6 +39,7 @@ Frame = UInt8[np.ndarray, "H W 3"]
 #: By the first word of the line's name.
 _LINE_COLOURS: dict[str, Colour] = {
     "Big": (255, 120, 200),
+    "Circle": (110, 230, 255),
     "Goal": (255, 165, 60),
     "Middle": (110, 230, 255),
     "Side": (110, 230, 255),
@@ -105,19 +107,19 @@ def draw_boxes(
 
 
 def draw_keypoints(
-    frame: Frame, prediction: KeypointsPrediction, score_threshold: float = 0.1
+    frame: Frame, prediction: KeypointsPrediction, score_threshold: float | None = None
 ) -> Frame:
     """Pitch keypoints as dots with their numbers 1..57.
 
     Args:
         frame: the frame of the prediction, at any resolution.
         prediction: of one frame.
-        score_threshold: points are present when their score is above it.
+        score_threshold: points are present when their score is above it; that of the head if None.
     """
     image = canvas(frame)
     radius_px, text_px = max(2.0, image.shape[0] / 180), font_px(image, 1 / 55)
     points_px = _array(prediction.points_norm) * [image.shape[1], image.shape[0]]
-    present = (_array(prediction.scores) > score_threshold) & np.isfinite(points_px).all(1)
+    present = _array(prediction.present(score_threshold)) & np.isfinite(points_px).all(1)
     for index in np.flatnonzero(present):
         paint_dot(image, points_px[index], radius_px, _KEYPOINT_COLOUR)
     for index in np.flatnonzero(present):
@@ -129,7 +131,7 @@ def draw_keypoints(
 def draw_lines(
     frame: Frame,
     prediction: LinesPrediction,
-    score_threshold: float = 0.1,
+    score_threshold: float | None = None,
     names: bool = True,
 ) -> Frame:
     """Pitch lines, coloured by the part of the pitch.
@@ -137,13 +139,13 @@ def draw_lines(
     Args:
         frame: the frame of the prediction, at any resolution.
         prediction: of one frame.
-        score_threshold: lines are present when their score is above it.
+        score_threshold: lines are present when their score is above it; that of the head if None.
         names: write the name at the middle of each line.
     """
     image = canvas(frame)
     thickness, text_px = stroke(image, 1 / 300), font_px(image, 1 / 60)
     segments_px = _array(prediction.segments_norm) * [image.shape[1], image.shape[0]]
-    present = (_array(prediction.scores) > score_threshold) & np.isfinite(segments_px).all((1, 2))
+    present = _array(prediction.present(score_threshold)) & np.isfinite(segments_px).all((1, 2))
     for index in np.flatnonzero(present):
         paint_line(image, segments_px[index], _line_colour(index), thickness)
         for end_px in segments_px[index]:
@@ -152,6 +154,23 @@ def draw_lines(
         middle_px = tuple(segments_px[index].mean(0))
         name = vocabulary.LINES[index]
         write_text(image, name, middle_px, text_px, _line_colour(index), anchor=(0.5, 0.5))
+    return image
+
+
+def draw_pitch_markings(frame: Frame, camera: Camera, pitch: Pitch | None = None) -> Frame:
+    """The lines and circles of the template where a camera sees them.
+
+    Args:
+        frame: taken by the camera, at any resolution.
+        camera: a single one.
+        pitch: the template; the standard one if None.
+    """
+    image = canvas(frame)
+    thickness = stroke(image, 1 / 300)
+    camera = camera.resize((image.shape[1], image.shape[0]))
+    for name, points_m in (pitch or Pitch()).polylines_m().items():
+        points_px, _ = camera.project(points_m)  # NaN behind the camera
+        paint_line(image, points_px, _LINE_COLOURS[name.split()[0]], thickness)
     return image
 
 
@@ -188,7 +207,7 @@ def draw_overlay(
     event: EventPrediction | None = None,
     comments: Sequence[str] = (),
     athlete_threshold: float = 0.5,
-    pitch_threshold: float = 0.1,
+    pitch_threshold: float | None = None,
 ) -> Frame:
     """Everything that is known about a frame, in one picture.
 
@@ -200,7 +219,8 @@ def draw_overlay(
         event: of the clip.
         comments: lines of text about the clip: retrieved or generated comments.
         athlete_threshold: least score of a person.
-        pitch_threshold: keypoints and lines are present above this score.
+        pitch_threshold: keypoints and lines are present above this score; above that of their
+            heads if None.
     """
     image = canvas(frame)
     if lines is not None:

@@ -7,9 +7,6 @@ smoothed over many frames and a whip pan hardly at all. A frame without detectio
 from its neighbours.
 
 The clip must be one shot of one camera that does not travel.
-
-Sources: Whittaker, 1922 (smoothing by second differences); MacKay, 1992 (evidence); Hartley and
-Zisserman, appendix 6 (sparse normal equations).
 """
 
 from __future__ import annotations
@@ -20,26 +17,28 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
-from scipy.linalg import cholesky_banded, solveh_banded
 from scipy.ndimage import median_filter
 
-from soccermaster.geometry.calibration.observations import Frame, gather_frames
-from soccermaster.geometry.calibration.optimise import NOISE_OF_WIDTH, trust
-from soccermaster.geometry.calibration.prior import CameraPrior
-from soccermaster.geometry.calibration.residuals import Observations, State, evaluate
-from soccermaster.geometry.calibration.solver import (
+from soccermaster.geometry.calibration.conclusion import (
     MAX_EXPECTED_ERROR,
     Calibration,
     camera_from_state,
     describe,
-    solve,
 )
+from soccermaster.geometry.calibration.observations import Frame, gather_frames
+from soccermaster.geometry.calibration.optimise import NOISE_OF_WIDTH, trust
+from soccermaster.geometry.calibration.prior import CameraPrior
+from soccermaster.geometry.calibration.residuals import Observations, State, evaluate
+from soccermaster.geometry.calibration.smoothing import (
+    FIRST_ACCELERATION,
+    best_accelerations,
+    solve_together,
+    spread_of_angles,
+)
+from soccermaster.geometry.calibration.solver import solve
 from soccermaster.geometry.camera import Camera
 from soccermaster.geometry.rotation import rotation_from_pan_tilt_roll
 
-#: Standard deviations of accelerations that are tried (rad or log focal length per frame^2).
-_ACCELERATIONS = np.geomspace(1e-7, 3e-3, 16)
-_FIRST_ACCELERATION = 1e-3
 #: Scales of the loss in the first steps, fractions of the image width.
 _SCALES = (0.01, 0.007, 0.005, 0.004)
 _STEPS = 12
@@ -96,7 +95,7 @@ def calibrate_clip(
     line_scores: Sequence[Mapping[int, float] | None] | None = None,
     template: str = "table",
 ) -> ClipCalibration:
-    """The cameras of consecutive frames of one shot.
+    """The cameras of consecutive frames of one shot; a single frame is as in `calibrate`.
 
     Args:
         points_px: per frame as in `calibrate`; empty for a frame without detections.
@@ -121,6 +120,8 @@ def calibrate_clip(
     none = np.zeros(len(frames), dtype=bool)
     if not solved.any():
         return ClipCalibration(alone, none, none, None, alone)
+    if len(frames) == 1:  # nothing to share
+        return ClipCalibration(alone, solved, solved, alone[0].camera.position_m, alone)
     position_m = _middle_position([result for result in alone if result.camera is not None])
     angles = _first_angles(alone, position_m, image_size)
     return _fit_together(frames, alone, position_m, angles)
@@ -201,7 +202,7 @@ def _fit_together(
     num, width = len(frames), 2 * seen.half_width
     prior = CameraPrior()
     noise2 = (NOISE_OF_WIDTH * width) ** 2
-    accelerations = np.full(4, _FIRST_ACCELERATION)
+    accelerations = np.full(4, FIRST_ACCELERATION)
     for step in range(_STEPS):
         state = _state(angles, position_m)
         residuals, distance2, jac = evaluate(state, seen)
@@ -226,8 +227,8 @@ def _fit_together(
         normal = weighted @ np.swapaxes(moved, 1, 2) / noise2
         gradient = (weighted @ residuals[:, :, None])[:, :, 0] / noise2
         if step == len(_SCALES):
-            accelerations = _accelerations(angles, normal[:, :4, :4])
-        step_angles, step_position, _ = _solve_arrow(
+            accelerations = best_accelerations(angles, normal[:, :4, :4])
+        step_angles, step_position, _ = solve_together(
             normal, gradient, angles, accelerations, position_m, prior
         )
         angles = angles + step_angles
@@ -235,7 +236,7 @@ def _fit_together(
     state = _state(angles, position_m)
     _, distance2, _ = evaluate(state, seen, jacobian=False)
     good = trust(distance2 / noise2) > 0.5
-    spread = _spread(normal[:, :4, :4], accelerations)
+    spread = spread_of_angles(normal[:, :4, :4], accelerations)
     pitch_px = _lever(state, width)  # how far the ground moves per unit of each column
     expected_px = np.sqrt(((spread * pitch_px) ** 2).sum(axis=1))
     slots = (seen.num_points, seen.num_lines)
@@ -296,107 +297,3 @@ def _by_angles(angles: np.ndarray) -> Float[np.ndarray, "T 3 3"]:
     out[:, 0, 1], out[:, 1, 1] = -np.cos(angles[:, 2]), np.sin(angles[:, 2])
     out[:, 2, 2] = -1.0
     return out
-
-
-def _solve_arrow(
-    normal: Float[np.ndarray, "T 7 7"],
-    gradient: Float[np.ndarray, "T 7"],
-    angles: Float[np.ndarray, "T 4"],
-    accelerations: Float[np.ndarray, " 4"],
-    position_m: Float[np.ndarray, " 3"],
-    prior: CameraPrior,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One Gauss-Newton step of all frames and the shared position."""
-    num = len(angles)
-    smooth, pull = _smoothness(angles, accelerations)
-    band = np.zeros((9, 4 * num))  # lower form: band[i - j, j]
-    band[0::4] = smooth
-    for i in range(4):
-        for j in range(i + 1):
-            band[i - j, j::4] += normal[:, i, j]
-    band[0] += 1e-9 * np.maximum(band[0].max(), 1.0)
-    arrow = normal[:, :4, 4:].reshape(4 * num, 3)
-    right = np.concatenate([arrow, (gradient[:, :4].ravel() + pull)[:, None]], axis=1)
-    solved = solveh_banded(band, right, lower=True)
-    inverse2 = 1 / np.square(prior.position_std_m)
-    corner = normal[:, 4:, 4:].sum(axis=0) + np.diag(inverse2)
-    slope = gradient[:, 4:].sum(axis=0) + inverse2 * (position_m - prior.position_m)
-    schur = corner - arrow.T @ solved[:, :3]
-    position_step = -np.linalg.solve(schur, slope - arrow.T @ solved[:, 3])
-    angle_step = -(solved[:, 3] + solved[:, :3] @ position_step)
-    return angle_step.reshape(num, 4), position_step, schur
-
-
-def _smoothness(
-    angles: Float[np.ndarray, "T 4"], accelerations: Float[np.ndarray, " 4"]
-) -> tuple[Float[np.ndarray, "3 4T"], Float[np.ndarray, " 4T"]]:
-    """Normal equations of the second differences: diagonals 0, 1, 2 (in frames), and gradient."""
-    num = len(angles)
-    diagonals = np.zeros((3, num, 4))
-    second = np.zeros((num, 4))
-    weight = 1 / accelerations**2
-    if num > 2:
-        for offset, products in enumerate(((1.0, 4.0, 1.0), (-2.0, -2.0), (1.0,))):
-            for shift, value in enumerate(products):
-                diagonals[offset, shift : shift + num - 2] += value
-        bend = np.diff(angles, n=2, axis=0)
-        for shift, value in enumerate((1.0, -2.0, 1.0)):
-            second[shift : shift + num - 2] += value * bend
-    return (diagonals * weight).reshape(3, -1), (second * weight).ravel()
-
-
-def _accelerations(
-    angles: Float[np.ndarray, "T 4"], information: Float[np.ndarray, "T 4 4"]
-) -> Float[np.ndarray, " 4"]:
-    """For each column the standard deviation of accelerations with the largest evidence."""
-    num = len(angles)
-    if num < 5:
-        return np.full(4, _FIRST_ACCELERATION)
-    smooth, _ = _smoothness(angles, np.ones(4))
-    smooth = smooth.reshape(3, num, 4)
-    chosen = np.empty(4)
-    for column in range(4):
-        data = _marginal(information, column)
-        evidence = []
-        for acceleration in _ACCELERATIONS:
-            band = smooth[:, :, column] / acceleration**2
-            misfit = data * angles[:, column]
-            band[0] = band[0] + data + 1e-12 * band[0].max()
-            factor = cholesky_banded(band, lower=True)
-            mean = solveh_banded(band, misfit, lower=True)
-            fit = misfit @ angles[:, column] - misfit @ mean
-            log_det = 2 * np.log(factor[0]).sum()
-            evidence.append(-0.5 * (fit + log_det) - (num - 2) * np.log(acceleration))
-        chosen[column] = _ACCELERATIONS[int(np.argmax(evidence))]
-    return chosen
-
-
-def _marginal(information: Float[np.ndarray, "T 4 4"], column: int) -> Float[np.ndarray, " T"]:
-    """Information about one column when the others are unknown; 0 for frames that say nothing."""
-    others = [i for i in range(4) if i != column]
-    block = information[:, others][:, :, others]
-    side = information[:, others, column]
-    ridge = 1e-9 * np.trace(block, axis1=1, axis2=2)[:, None, None] + 1e-12
-    solved = np.linalg.solve(block + ridge * np.eye(3), side[:, :, None])[:, :, 0]
-    return np.maximum(information[:, column, column] - (side * solved).sum(axis=1), 0.0)
-
-
-def _spread(
-    information: Float[np.ndarray, "T 4 4"], accelerations: Float[np.ndarray, " 4"]
-) -> Float[np.ndarray, "T 4"]:
-    """Standard deviation of each column of each frame after smoothing."""
-    num = len(information)
-    smooth, _ = _smoothness(np.zeros((num, 4)), accelerations)
-    smooth = smooth.reshape(3, num, 4)
-    spread = np.empty((num, 4))
-    for column in range(4):
-        band = smooth[:, :, column].copy()
-        band[0] += _marginal(information, column)
-        band[0] += 1e-12 * band[0].max()
-        for start in range(0, num, 256):
-            end = min(start + 256, num)
-            unit = np.zeros((num, end - start))
-            unit[np.arange(start, end), np.arange(end - start)] = 1.0
-            inverse = solveh_banded(band, unit, lower=True)
-            spread[start:end, column] = inverse[np.arange(start, end), np.arange(end - start)]
-    return np.sqrt(np.maximum(spread, 0.0))
