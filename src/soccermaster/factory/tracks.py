@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from soccermaster.factory.people import People, gather_people, track_table
+from soccermaster.factory.people import People, corners_of, gather_people, track_table
 from soccermaster.factory.records import Records, array, make_table, rows_of
 from soccermaster.factory.refine import NewRow, with_new_rows
 from soccermaster.factory.stage import ClipContext, Stage
@@ -271,7 +271,7 @@ class Fill(Stage):
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
         people = gather_people(records)
-        corners = _corners(records, people)
+        corners = corners_of(records)
         ends, shares = [], []
         for before, after in short_gaps(people.frame, people.track_id, self.max_gap_frames):
             steps = int(people.frame[after] - people.frame[before])
@@ -478,14 +478,6 @@ def provisional_teams(people: People, min_confidence: float = 0.3) -> Int[np.nda
 def _players_numbers(people: People) -> Int[np.ndarray, " M"]:
     with_number = np.isin(people.final_roles, (*_WITH_NUMBER, UNKNOWN))
     return np.where(with_number, people.final_numbers, UNKNOWN)
-
-
-def _corners(records: Records, people: People) -> Float[np.ndarray, "M 6"]:
-    corners = np.full((len(people), 6), np.nan)
-    positions = records["positions"]
-    rows = rows_of(records["detections"], array(positions, "detection_id"))
-    corners[rows] = array(positions, "left_middle_right_m")
-    return corners
 
 
 def _feet_px(boxes_xyxy_px: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 2"]:
