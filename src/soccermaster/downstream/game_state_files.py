@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +229,7 @@ def people_by_frame(clip: ClipState) -> Iterator[TrackedPeople]:
     starts = np.searchsorted(
         clip.people.athletes.frame, np.arange(clip.frames.start, clip.frames.stop + 1)
     )
-    for first, stop in zip(starts, starts[1:], strict=False):
+    for first, stop in pairwise(starts):
         yield clip.people.select(np.arange(first, stop))
 
 
