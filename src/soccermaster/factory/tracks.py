@@ -5,6 +5,7 @@ Each applies one rule of `soccermaster.tracking` to the records; the rule's own 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -85,21 +86,24 @@ class DropShort(Stage):
 
     Args:
         min_rows: least rows of a track.
+        enough_share: a track in this share of the clip's frames is kept however short; above 1:
+            none.
     """
 
     name = "drop_short"
     requires = frozenset({"detections", "track_ids"})
     provides = frozenset({"track_ids"})
 
-    def __init__(self, min_rows: int = 8) -> None:
-        self.min_rows = min_rows
+    def __init__(self, min_rows: int = 8, enough_share: float = math.inf) -> None:
+        self.min_rows, self.enough_share = min_rows, enough_share
 
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
         people = gather_people(records)
         track_id = people.track_id.copy()
+        least = min(self.min_rows, self.enough_share * clip.num_frames)
         for rows in rows_of_tracks(track_id).values():
-            if len(rows) < self.min_rows:
+            if len(rows) < least:
                 track_id[rows] = UNKNOWN
         return records.replace(track_ids=track_table(people, track_id, self.name))
 
