@@ -12,8 +12,8 @@ Real files (skipped with a reason where absent) are no untouched test sets:
 * SN22: every second file decided that ends of lines count and that p1 and p2 are fitted; the others
   are the second half, which is listed by itself. The form of the radial distortion was chosen when
   the scores of all files were known.
-* WC14: scores were seen along with several settings, of which one was decided by them: scores of
-  keypoints are no weights (with them 0.5 % less).
+* WC14: scores were seen along with several settings, among them whether scores of keypoints are
+  weights: they are not, it would cost 0.5.
 
 Time is processor time of this process on one core.
 """

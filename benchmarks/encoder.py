@@ -3,7 +3,7 @@
 Float32 on `--threads` threads. Each row runs in turn with the matrix products that the encoder
 consists of, so that both see the same machine; a ratio is the median over `--repeats` rounds. Only
 the FLOPs that are needed count (torch's FLOP counter): a dense batch stops at the tap, a backward
-pass is two forward passes.
+pass is two forward passes. Memory is what tensors hold at a time, above the weights and the images.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BASE |= {"temporal_depth": 4, "num_heads": 12}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--frames", type=int, default=2, help="of the clips")
     parser.add_argument("--busy", action="store_true", help="count processor time: others compute")
@@ -44,34 +44,39 @@ def main() -> None:
         ("large, in full", _LARGE, {"frames"}, False, "0.75"),
         ("base, dense training", _BASE, {"patches"}, True, "0.63"),
     ]
-    table = Table("what", "GFLOP per frame", "GFLOP/s", "peak GFLOP/s", "ratio", "at least")
+    table = Table("what", "per frame", "per second", "compared with", "ratio", "bound")
     for name, sizes, outputs, train, least in rows:
         run, flops = encoder_pass(sizes, outputs, train, arguments.frames)
         rates, peaks, ratios = [], [], []
         run()
+        before = peak(sizes["embed_dim"])
         for _ in range(arguments.repeats):
-            before = peak(sizes["embed_dim"])
             seconds = timed(run)
             after = peak(sizes["embed_dim"])
             peaks.append(max(before, after))
             rates.append(flops / seconds)
             ratios.append(rates[-1] / peaks[-1])
+            before = after
         table.add_row(
             name,
-            f"{flops / arguments.frames / 1e9:,.1f}",
-            f"{statistics.median(rates) / 1e9:.1f}",
-            f"{statistics.median(peaks) / 1e9:.1f}",
+            f"{flops / arguments.frames / 1e9:,.1f} GFLOP",
+            f"{statistics.median(rates) / 1e9:.1f} GFLOP",
+            f"{statistics.median(peaks) / 1e9:.1f} GFLOP/s, matrix product",
             f"{statistics.median(ratios):.2f}",
-            least,
+            f"at least {least}",
         )
         del run
-    console = Console()
-    console.print(table)
-    memory = Table("inference, large", "MiB above weights and images", "of one block's activations")
     for name, outputs in (("to the tap", {"patches"}), ("in full", {"frames"})):
         encoder_bytes, block_bytes = inference_memory(outputs, arguments.frames)
-        memory.add_row(name, f"{encoder_bytes / 2**20:.0f}", f"{encoder_bytes / block_bytes:.2f}")
-    console.print(memory)
+        table.add_row(
+            f"inference memory, large, {name}",
+            f"{encoder_bytes / 2**20 / arguments.frames:.0f} MiB",
+            "",
+            f"{block_bytes / 2**20 / arguments.frames:.0f} MiB, one block",
+            f"{encoder_bytes / block_bytes:.2f}",
+            "at most 1.0",
+        )
+    Console(width=120).print(table)
 
 
 def timed(run: Callable[[], object]) -> float:
@@ -87,7 +92,7 @@ def peak(width: int, tokens: int = 2048) -> float:
     weight = torch.randn(4 * width, width)
     tokens_in = torch.randn(tokens, width)
     out = torch.empty(tokens, 4 * width)
-    best = min(timed(lambda: torch.mm(tokens_in, weight.T, out=out)) for _ in range(12))
+    best = min(timed(lambda: torch.mm(tokens_in, weight.T, out=out)) for _ in range(4))
     return 2 * tokens * width * 4 * width / best
 
 

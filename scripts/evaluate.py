@@ -14,6 +14,8 @@ register_resolvers()
 @entry_point
 def main(cfg: DictConfig) -> None:
     if cfg.get("downstream") is not None:
+        if "evaluate" not in cfg.downstream:
+            raise ValueError("expected a downstream task that scores files, such as calibration")
         check_given(cfg, ("predictions", "ground_truth"))
         hydra.utils.call(cfg.downstream.evaluate)
         return

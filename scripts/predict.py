@@ -1,4 +1,4 @@
-"""Predict `checkpoint=DIR input=VIDEO output=DIR`; `downstream=` calibration, game_state or all."""
+"""Predict `checkpoint=DIR input=VIDEO output=DIR`, or what `downstream=NAME` answers."""
 
 from __future__ import annotations
 

@@ -70,6 +70,20 @@ def test_only_the_tasks_that_are_asked_for_run(model):
         model(torch.rand(1, 1, 3, 32, 48), tasks=["offsides"])
 
 
+def test_a_dense_batch_runs_no_block_after_the_tap(model, monkeypatch):
+    images = torch.rand(1, 2, 3, 32, 48)
+    wanted = model(images)["pitch_lines"].heatmaps
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("a block after the tap was run")
+
+    for module in (model.encoder.temporal[0], model.encoder.blocks[1], model.encoder.pool):
+        monkeypatch.setattr(module, "forward", refuse)
+    assert torch.equal(model(images, tasks=["pitch_lines"])["pitch_lines"].heatmaps, wanted)
+    with pytest.raises(AssertionError, match="after the tap"):
+        model(images, tasks=["events"])
+
+
 def test_initialising_takes_the_encoder_and_shared_tasks(model, saved):
     other = SoccerModel.from_config(
         {"encoder": ENCODER, "tasks": {"events": EVENTS, "own": {**EVENTS, "classes": ["a"]}}}

@@ -8,11 +8,23 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.pretrained import pretrained
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+#: Those that start from the shipped model; they also take longer.
+PRETRAINED = {"new_head"}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path):
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in PRETRAINED else [])
+        for p in NOTEBOOKS
+    ],
+)
+def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch):
+    if path.stem in PRETRAINED:
+        monkeypatch.setenv("CHECKPOINT", pretrained())
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}

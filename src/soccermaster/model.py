@@ -1,6 +1,6 @@
 """The whole model: one encoder, the heads on top, and how it is built, saved and loaded.
 
-    model = load_model("outputs/my_run/checkpoint")
+    model = load_model("outputs/my_run/checkpoint")  # or "soccermaster-tiny", or "user/repo"
     outputs = model(images, text=["[PLAYER] takes a corner"], tasks=["events", "alignment"])
     encoder = load_encoder("google/siglip2-large-patch16-512")
 
@@ -18,21 +18,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from huggingface_hub import ModelCard, ModelHubMixin
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from soccermaster.model_card import Scores, model_card
 from soccermaster.models.encoder import VideoEncoder, normalize_images, resize_positions
 from soccermaster.models.huggingface import (
     find_directory,
     is_model_directory,
-    looks_like_hub_id,
     read_text_tower,
     read_vision_tower,
 )
+from soccermaster.models.pretrained import find_model, find_source
 from soccermaster.models.text import TextEncoder
 from soccermaster.models.tokenizer import TOKENIZER_FILES
 from soccermaster.models.weights import (
     CheckpointError,
+    fill_checkpoint,
     find_checkpoint,
     load_strictly,
     read_config,
@@ -45,8 +48,11 @@ if TYPE_CHECKING:
     from soccermaster.tasks.base import Task
 
 
-class SoccerModel(nn.Module):
+class SoccerModel(nn.Module, ModelHubMixin, library_name="soccermaster"):
     """An encoder and tasks by name.
+
+    `save_pretrained`, `from_pretrained` and `push_to_hub` are those of `huggingface_hub`; the files
+    are those of `save`, and a model card.
 
     Args:
         encoder: of the clips.
@@ -136,7 +142,9 @@ class SoccerModel(nn.Module):
         return {name: self.tasks[name](features, batch) for name in names}
 
     def encode(self, batch: Batch, tasks: Sequence[str]) -> Features:
-        """The features that `tasks` read."""
+        """The features that `tasks` read: kept ones where the batch has them."""
+        if batch.features is not None:
+            return batch.features
         reads: set[str] = set().union(*(self.tasks[name].reads for name in tasks))
         mask = None if bool(batch.frame_mask.all()) else batch.frame_mask
         return self.encoder(normalize_images(batch.images), reads, mask)
@@ -172,22 +180,73 @@ class SoccerModel(nn.Module):
         Raises:
             ValueError: the model was not built by `from_config`.
         """
+        config, files = pack_tokenizers(self._known_config())
+        return write_checkpoint(directory, {**config, **notes}, self.state_dict(), files)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: Path | str,
+        *,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: Path | str | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+    ) -> SoccerModel:
+        """`load_model` with the options of `huggingface_hub` for what is on the hub."""
+        return load_model(
+            pretrained_model_name_or_path,
+            force_download=force_download,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            revision=revision,
+        )
+
+    def generate_model_card(
+        self, name: str | None = None, metrics: Scores | None = None, recipe: str | None = None
+    ) -> ModelCard:
+        """What `save_pretrained(..., model_card_kwargs={...})` writes as README.md.
+
+        Args:
+            name: of the model; that of its run when None.
+            metrics: scores as in `metrics.json`.
+            recipe: the command that trained it.
+        """
+        config = self._known_config()
+        return ModelCard(model_card(config, self.num_parameters(), name, metrics, recipe))
+
+    def num_parameters(self) -> dict[str, int]:
+        """Parameters of the encoder and of each task."""
+        parts = {"encoder": self.encoder, **self.tasks}
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        config, files = pack_tokenizers(portable(self._known_config()))
+        fill_checkpoint(save_directory, config, self.state_dict(), files)
+
+    def _known_config(self) -> dict[str, Any]:
         if self.config is None:
             raise ValueError(
                 "expected a model that knows its configuration, got one that was put together by "
                 "hand. Build it with SoccerModel.from_config(...)."
             )
-        config, files = pack_tokenizers(self.config)
-        return write_checkpoint(directory, {**config, **notes}, self.state_dict(), files)
+        return self.config
 
 
-def load_model(path: Path | str) -> SoccerModel:
-    """The model of a checkpoint folder (or of the run folder around it), in evaluation mode.
+def load_model(source: Path | str, **download: Any) -> SoccerModel:
+    """A model in evaluation mode.
+
+    Args:
+        source: a checkpoint folder (or the run folder around it), the name of a model that comes
+            with the library, such as "soccermaster-tiny", or a hub id such as "user/repo".
+        **download: for a hub id, options of `huggingface_hub.snapshot_download`, such as revision.
 
     Raises:
         CheckpointError: there is no checkpoint, it is damaged, or it does not fit.
     """
-    directory = find_checkpoint(path)
+    directory = find_model(source, **download)
     config = unpack_tokenizers(read_config(directory), directory)
     try:
         model = SoccerModel.from_config(config)
@@ -209,9 +268,8 @@ def load_encoder(
     computes what the image tower computes, frame by frame.
 
     Args:
-        source: a checkpoint folder of ours (or the run folder around it), a directory of a
-            Hugging Face SigLIP or SigLIP 2 model, or its hub id, for example
-            "google/siglip2-large-patch16-512".
+        source: what `load_model` takes, or a directory of a Hugging Face SigLIP or SigLIP 2 model,
+            or its hub id, for example "google/siglip2-large-patch16-512".
         image_size: side, or (H, W), that the position embedding is resampled for; as stored when
             None. The encoder takes images of any other size as well.
         temporal_depth: of a SigLIP encoder: how many blocks, the last ones, shall attend over time;
@@ -223,8 +281,8 @@ def load_encoder(
         ValueError: a size that is no multiple of the patch size, or an argument that only a SigLIP
             encoder takes.
     """
-    if _is_siglip(source):
-        directory = find_directory(source)
+    directory = find_source(source)
+    if is_model_directory(directory):
         tower = read_vision_tower(directory, temporal_depth, num_frames or 30)
         encoder = VideoEncoder(**tower.arguments)
         tensors = _with_fresh_temporal(encoder, tower.tensors)
@@ -234,7 +292,7 @@ def load_encoder(
                 f"temporal_depth and num_frames are settled in the checkpoint {source}; they are "
                 "chosen for a SigLIP directory or hub id alone"
             )
-        directory = find_checkpoint(source)
+        directory = find_checkpoint(directory)
         try:
             encoder = build(read_config(directory)["encoder"], "encoder")
         except ValueError as error:
@@ -265,9 +323,10 @@ def initialise_from(model: SoccerModel, source: Path | str) -> Initialised:
     Raises:
         CheckpointError: a part that both have does not fit.
     """
-    if _is_siglip(source):
-        return _initialise_from_siglip(model, find_directory(source))
-    directory = find_checkpoint(source)
+    directory = find_source(source)
+    if is_model_directory(directory):
+        return _initialise_from_siglip(model, directory)
+    directory = find_checkpoint(directory)
     stored = set(read_config(directory).get("tasks", {}))
     load_strictly(
         model.encoder, read_tensors(directory, "encoder."), f"encoder of init_from={directory}"
@@ -308,16 +367,17 @@ def _initialise_from_siglip(model: SoccerModel, directory: Path) -> Initialised:
     return Initialised(loaded=tuple(loaded), fresh=tuple(model.tasks), unused=())
 
 
-def _is_siglip(source: Path | str) -> bool:
-    path = Path(source)
-    return is_model_directory(path) if path.exists() else looks_like_hub_id(source)
-
-
 def _with_fresh_temporal(encoder: VideoEncoder, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of an image tower, and the encoder's own of what the tower does not have."""
     own = encoder.state_dict()
     fresh = {k: v for k, v in own.items() if k == "frame_embedding" or k.startswith("temporal.")}
     return fresh | dict(tensors)
+
+
+def portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the place where this machine keeps its data."""
+    run = config.get("run")
+    return {**config, "run": {**run, "data": "data"}} if run else dict(config)
 
 
 def pack_tokenizers(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from soccermaster.model import SoccerModel, pack_tokenizers
 from soccermaster.models.encoder import resize_positions
 from soccermaster.models.huggingface import find_directory, read_text_tower
+from soccermaster.models.pretrained import find_model
 from soccermaster.models.renaming import to_ours, to_theirs
 from soccermaster.models.siglip_names import (
     DIALECTS,
@@ -33,7 +34,6 @@ from soccermaster.models.siglip_names import (
 from soccermaster.models.weights import (
     CheckpointError,
     check_fit,
-    find_checkpoint,
     listing,
     read_config,
     read_tensors,
@@ -132,7 +132,7 @@ def to_official(source: Path | str, output: Path | str, dialect: str | None = No
     Raises:
         CheckpointError: the model has a part that the official format has no place for.
     """
-    directory = find_checkpoint(source)
+    directory = find_model(source)
     config = read_config(directory)
     origin = config.get("official", {})
     names = _dialect(dialect or origin.get("dialect", "release"))

@@ -10,9 +10,10 @@ second of clips of up to 30 seconds. Memory is bounded by the window, not by the
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from soccermaster.structures import (
     AlignmentPrediction,
     AthletesPrediction,
     Batch,
+    CommentaryPrediction,
     EventPrediction,
     KeypointsPrediction,
     LinesPrediction,
@@ -95,6 +97,8 @@ class ClipPredictions:
     last: int  # inclusive
     event: EventPrediction | None = None
     retrieval: tuple[tuple[str, float], ...] = ()  # texts with cosine similarity, best first
+    commentary: CommentaryPrediction | None = None
+    vector: Float[Tensor, " D"] | None = None  # in the space shared with text
     others: dict[str, Any] = field(default_factory=dict)  # clip predictions of further tasks
 
 
@@ -194,17 +198,74 @@ class Predictor:
         wanted = np.arange(first + step / 2, stop, step).astype(int)
         if len(wanted) == 0:
             wanted = np.array([(first + stop - 1) // 2])
-        event, retrieval, others = None, (), {}
+        return self._predict_clip(first, stop, lambda size: source.read(wanted.tolist(), size))
+
+    @torch.no_grad()
+    def sliding_clips(
+        self, source: FrameSource, stride_s: float
+    ) -> Iterator[tuple[ClipPredictions, UInt8[np.ndarray, "H W 3"]]]:
+        """Predictions of overlapping clips, with the picture in the middle of each.
+
+        The source is decoded once. The last clip ends with the video; a video shorter than a clip
+        is one clip.
+
+        Args:
+            source: of the frames.
+            stride_s: seconds from the start of one clip to the next.
+        """
+        step, total = source.info.fps / self.clip_fps, len(source)
+        wanted = np.arange(step / 2, total, step).astype(int)
+        if len(wanted) == 0:
+            wanted = np.array([(total - 1) // 2])
+        length = min(len(wanted), max(1, round(self.clip_seconds * self.clip_fps)))
+        stride = max(1, round(stride_s * self.clip_fps))
+        window: collections.deque[np.ndarray] = collections.deque(maxlen=length)
+        for count, frame in enumerate(source.stream(wanted.tolist()), start=1):
+            window.append(frame)
+            due = (count - length) % stride == 0 or count == len(wanted)
+            if count >= length and due:
+                first = round((count - length) * step)
+                stop = min(round(count * step), total)
+                clip = self._predict_clip(
+                    first, stop, lambda size: np.stack([_resize(f, size) for f in window])
+                )
+                yield clip, window[length // 2]
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
+        """Vectors of some texts, whose products with `ClipPredictions.vector` are similarities.
+
+        Raises:
+            ValueError: the model has no text tower.
+        """
+        towers = [t for t in self.clip_tasks if hasattr(self.model.tasks[t], "encode_text")]
+        if not towers:
+            raise ValueError(
+                "expected a model that aligns video and text, got one without such a head. Train "
+                "it with task=[alignment], or choose checkpoint=soccermaster-tiny."
+            )
+        return self.model.tasks[towers[0]].encode_text(texts).cpu()
+
+    def _predict_clip(
+        self,
+        first: int,
+        stop: int,
+        read: Callable[[tuple[int, int]], UInt8[np.ndarray, "T H W 3"]],
+    ) -> ClipPredictions:
+        """Predictions of frames that `read` gives in the size that it is asked for."""
+        event, retrieval, vector, commentary, others = None, (), None, None, {}
         for size, tasks in self._by_size(self.clip_tasks).items():
-            frames = source.read(wanted.tolist(), size)
-            for name, (prediction,) in self._run(frames[None], tasks).items():
+            for name, (prediction,) in self._run(read(size)[None], tasks).items():
                 if isinstance(prediction, EventPrediction):
                     event = prediction
                 elif isinstance(prediction, AlignmentPrediction):
-                    retrieval = self._retrieve(name, prediction.video)
+                    vector = prediction.video
+                    retrieval = self._retrieve(name, vector)
+                elif isinstance(prediction, CommentaryPrediction):
+                    commentary = prediction
                 else:
                     others[name] = prediction
-        return ClipPredictions(first, stop - 1, event, retrieval, others)
+        return ClipPredictions(first, stop - 1, event, retrieval, commentary, vector, others)
 
     def _retrieve(self, task: str, video: Tensor) -> tuple[tuple[str, float], ...]:
         alignment = self.model.tasks[task]

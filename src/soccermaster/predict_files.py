@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ def frame_record(
         for i in ends.present(pitch_threshold).nonzero().flatten().tolist():
             first, second = (_pixels(end, width, height) for end in ends.segments_norm[i])
             record["lines"][LINES[i]] = [first, second, _score(ends.scores[i])]
-    return record
+    return record | _further(frame.others)
 
 
 def clip_record(clip: ClipPredictions) -> dict[str, Any]:
@@ -167,7 +167,14 @@ def clip_record(clip: ClipPredictions) -> dict[str, Any]:
         }
     )
     record["retrieval"] = [{"text": t, "score": round(s, 4)} for t, s in clip.retrieval]
-    return record
+    if clip.commentary is not None:
+        record["commentary"] = clip.commentary.text
+    return record | _further(clip.others)
+
+
+def _further(predictions: Mapping[str, Any]) -> dict[str, Any]:
+    """Predictions of tasks from elsewhere that say how they are written, by task."""
+    return {name: p.to_json() for name, p in predictions.items() if hasattr(p, "to_json")}
 
 
 def _clip_by_clip(
@@ -193,10 +200,17 @@ def _draw(
         frame.keypoints,
         frame.lines,
         clip.event,
-        [f'"{text}"' for text, _ in clip.retrieval[:1]],
+        _sentences(clip),
         athlete_threshold,
         pitch_threshold,
     )
+
+
+def _sentences(clip: ClipPredictions) -> list[str]:
+    """What to write under a clip: the comment on it, or else the best of the texts."""
+    if clip.commentary is not None:
+        return [clip.commentary.text]
+    return [f'"{text}"' for text, _ in clip.retrieval[:1]]
 
 
 @dataclass(frozen=True)

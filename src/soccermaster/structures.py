@@ -13,7 +13,7 @@ in `known` (for one point or line), -1 (integer labels) or NaN (numbers).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -153,6 +153,7 @@ class Clip:
     clip_id: str  # unique within its dataset
     source: str  # name of the dataset
     frame_mask: Bool[np.ndarray, " T"] | None = None  # False: padding; None: all frames are real
+    features: Features | None = None  # of these frames, kept from before (B = 1)
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ class Batch:
     events: tuple[str | None, ...] = ()
     texts: tuple[str | None, ...] = ()
     text_ids: Int[Tensor, "N L"] | None = None  # tokens in place of `texts`
+    features: Features | None = None  # kept from before: tasks read these, not `images`
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -217,6 +219,28 @@ class Features:
             return self.frames.mean(1)
         mask = self.frame_mask.to(self.frames.dtype).unsqueeze(-1)
         return (self.frames * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+    def named_tensors(self) -> dict[str, Tensor]:
+        """What is there besides `frame_mask`, by name; maps of the pyramid are "pyramid.0", ..."""
+        single = {name: getattr(self, name) for name in ("patches", "frames", "clip")}
+        maps = {f"pyramid.{i}": level for i, level in enumerate(self.pyramid or ())}
+        return {k: v for k, v in (single | maps).items() if v is not None}
+
+    @classmethod
+    def from_named_tensors(
+        cls,
+        grid: tuple[int, int],
+        tensors: Mapping[str, Tensor],
+        frame_mask: Bool[Tensor, "B T"] | None = None,
+    ) -> Features:
+        """The inverse of `named_tensors`."""
+        levels = sorted(name for name in tensors if name.startswith("pyramid."))
+        return cls(
+            grid,
+            *(tensors.get(name) for name in ("patches", "frames", "clip")),
+            pyramid=tuple(tensors[name] for name in levels) or None,
+            frame_mask=frame_mask,
+        )
 
 
 @dataclass(frozen=True)
@@ -279,6 +303,13 @@ class AlignmentPrediction:
 
 
 @dataclass(frozen=True)
+class CommentaryPrediction:
+    """A sentence about one clip, anonymised: [PLAYER], [TEAM], ..."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class IdentityPrediction:
     """Given boxes of one frame, with the track that each belongs to."""
 
@@ -292,6 +323,7 @@ Prediction = (
     | LinesPrediction
     | EventPrediction
     | AlignmentPrediction
+    | CommentaryPrediction
     | IdentityPrediction
 )
 
@@ -303,9 +335,11 @@ def _map_tensors(value: _T, function: Any) -> _T:
         changed = {}
         for field in dataclasses.fields(value):
             old = getattr(value, field.name)
-            if isinstance(old, Tensor) or dataclasses.is_dataclass(old):
+            if isinstance(old, Tensor | tuple) or dataclasses.is_dataclass(old):
                 changed[field.name] = _map_tensors(old, function)
         return dataclasses.replace(value, **changed)
+    if isinstance(value, tuple):
+        return tuple(_map_tensors(item, function) for item in value)
     return value
 
 

@@ -137,3 +137,12 @@ def test_real_lists(shared, file, count, with_text, corners):
     assert len(records) == count
     assert sum(r.text is not None for r in records) == with_text
     assert sum(r.event == "corner" for r in records) == corners
+
+
+def test_the_fingerprint_follows_the_files(tmp_path):
+    write_list(tmp_path, [record()])
+    write_video(tmp_path)
+    first = MatchClips(tmp_path, "train").fingerprint
+    assert first and MatchClips(tmp_path, "train").fingerprint == first
+    write_list(tmp_path, [record(caption="penalty")])
+    assert MatchClips(tmp_path, "train").fingerprint != first

@@ -1,4 +1,4 @@
-"""Two processes learn as one would on their joined batch, from every task."""
+"""Two processes learn, and are scored, as one would be on their joined batch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch.multiprocessing
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from soccermaster.metrics.retrieval import RetrievalMetrics
 from soccermaster.model import SoccerModel
 from soccermaster.models.encoder import normalize_images
-from soccermaster.structures import Batch
+from soccermaster.structures import AlignmentPrediction, Batch
 from tests.batches import full_batch
 from tests.configs import compose_train, names
 
@@ -37,8 +38,13 @@ PAPER = [
     "heads.heatmap.pyramid_channels=null",
     "heads.heatmap.mask_channels=null",
     "heads.clip.depth=1",
-    "heads.alignment.loss=siglip",
+    "heads.alignment={project: false, loss: siglip, words: false, initial_bias: -10.0}",
 ]
+#: One process has fewer texts than the other, or none.
+TEXTS = {
+    "synthetic": (None, None, "a goal", "a corner"),
+    "paper": (None, "a corner", "a goal", "A  goal"),
+}
 PROCESSES = 2
 
 
@@ -60,7 +66,7 @@ def build(case: str) -> SoccerModel:
     return model
 
 
-def clips(first: int, last: int) -> Batch:
+def clips(first: int, last: int, case: str) -> Batch:
     """Some of four clips; the processes have different numbers of texts, events and people."""
     batch = full_batch(clips=4, frames=2)
     batch.lines.known[0, :, 3] = False
@@ -88,7 +94,7 @@ def clips(first: int, last: int) -> Batch:
         ),
         cameras=None,
         events=("corner", None, "goal", "goal")[picked],
-        texts=(None, "a corner", "a goal", "A  goal")[picked],
+        texts=TEXTS[case][picked],
     )
 
 
@@ -109,33 +115,50 @@ def gradients(model: SoccerModel) -> dict[str, Tensor]:
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
+def retrieval(rank: int, processes: int) -> dict[str, float]:
+    """Scores of 60 clips, of which this process has its share."""
+    generator = torch.Generator().manual_seed(0)
+    video = torch.randn(60, 8, generator=generator)
+    text = video + torch.randn(60, 8, generator=generator)
+    own = range(rank, 60, processes)
+    metric = RetrievalMetrics()
+    for i in own:
+        clip = Batch(
+            images=torch.zeros(1, 1, 3, 2, 2, dtype=torch.uint8),
+            frame_mask=torch.ones(1, 1, dtype=torch.bool),
+            source="test",
+            clip_ids=(f"clip {i}",),
+            texts=(f"comment {i}",),
+            events=(("goal", "corner")[i % 2],),
+        )
+        metric.update([AlignmentPrediction(video[i], text[i])], clip)
+    return metric.compute()
+
+
 def learn(rank: int, folder: str) -> None:
-    """One process: the averaged gradients of every task, to a file."""
+    """One process: the averaged gradients of every task and its scores, to files."""
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES
     )
     found = {}
-    batch = clips(2 * rank, 2 * rank + 2)
     for case, tasks in CASES.items():
-        model = build(case)
+        model, batch = build(case), clips(2 * rank, 2 * rank + 2, case)
         for task in tasks:
             model.zero_grad()
             parallel = DistributedDataParallel(LossOf(model, task), find_unused_parameters=True)
             parallel(batch).backward()
             found[f"{case}/{task}"] = gradients(model)
     torch.save(found, f"{folder}/gradients_{rank}.pt")
+    torch.save(retrieval(rank, PROCESSES), f"{folder}/scores_{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def averaged(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ddp")
     torch.multiprocessing.spawn(learn, (str(folder),), nprocs=PROCESSES)
-    return [
-        torch.load(Path(folder) / f"gradients_{rank}.pt", weights_only=True)
-        for rank in range(PROCESSES)
-    ]
+    return folder
 
 
 def test_every_task_is_among_them():
@@ -143,8 +166,12 @@ def test_every_task_is_among_them():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_have_the_gradients_of_the_joined_batch(case: str, averaged):
-    model, batch = build(case), clips(0, 4)
+def test_two_processes_have_the_gradients_of_the_joined_batch(case: str, processes: Path):
+    averaged = [
+        torch.load(processes / f"gradients_{rank}.pt", weights_only=True)
+        for rank in range(PROCESSES)
+    ]
+    model, batch = build(case), clips(0, 4, case)
     for task in CASES[case]:
         model.zero_grad()
         LossOf(model, task)(batch).backward()
@@ -156,3 +183,10 @@ def test_two_processes_have_the_gradients_of_the_joined_batch(case: str, average
             for name, gradient in wanted.items():
                 worst = float((found[name] - gradient).abs().max())
                 assert worst <= 1e-6 * max(1.0, largest), f"{task}: {name} is off by {worst}"
+
+
+def test_retrieval_pools_do_not_depend_on_the_number_of_processes(processes: Path):
+    wanted = retrieval(0, 1)
+    assert wanted["pool_size"] == 48 and 0 < wanted["recall_at_1"] < 1
+    for rank in range(PROCESSES):
+        assert torch.load(processes / f"scores_{rank}.pt", weights_only=True) == wanted

@@ -112,3 +112,19 @@ def test_names_that_fit_nothing_are_refused():
     AdamWCosine(**rates, lr_by_name={r"tasks\.pitch_lines\..*": 1.0}).groups(small_model())
     with pytest.raises(ValueError, match=r"optim\.clip"):
         AdamWCosine(**rates, clip="some")
+
+
+def test_layer_decay_slows_what_lies_deeper():
+    model = small_model()
+    rates = AdamWCosine(lr=1e-2, encoder_lr=1e-3, temporal_lr=2e-3, layer_decay=0.5)
+    lr_of = {p: group["lr"] for group in rates.groups(model) for p in group["params"]}
+    by_name = {name: lr_of[p] for name, p in model.named_parameters()}
+    depth = len(model.encoder.blocks)  # the last block has the rate of the encoder
+    assert by_name[f"encoder.blocks.{depth - 1}.mlp.fc1.weight"] == pytest.approx(1e-3)
+    assert by_name[f"encoder.blocks.{depth - 2}.mlp.fc1.weight"] == pytest.approx(5e-4)
+    assert by_name["encoder.position_embedding"] == pytest.approx(1e-3 * 0.5**depth)
+    assert by_name["encoder.temporal.0.gate"] == pytest.approx(2e-3)
+    assert by_name["encoder.norm.weight"] == pytest.approx(1e-3)
+    assert {by_name[n] for n in by_name if n.startswith("tasks.")} == {1e-2}
+    with pytest.raises(ValueError, match="layer_decay"):
+        AdamWCosine(lr=1.0, encoder_lr=1.0, temporal_lr=1.0, layer_decay=1.5)

@@ -33,6 +33,8 @@ COMMON = (
     "augment=paper",
     "logger=[]",
 )
+#: After every epoch, which is to change nothing in the training.
+VALIDATE = ("trainer.check_val_every_n_epoch=1", "trainer.val_check_interval=1.0")
 
 
 def overrides(output: Path, *more: str) -> list[str]:
@@ -67,15 +69,17 @@ def same_run(a: Path, b: Path) -> None:
     assert all(torch.equal(left[key], right[key]) for key in left)
 
 
-@pytest.mark.parametrize(("every", "crash"), [(1, 7), (3, 11), (100, 8), (100, 3)])
+@pytest.mark.parametrize(
+    ("every", "crash", "validate"), [(1, 7, ()), (3, 11, ()), (100, 8, VALIDATE), (100, 3, ())]
+)
 def test_a_run_that_crashes_goes_on_bit_for_bit(
-    every: int, crash: int, whole: Path, tmp_path: Path
+    every: int, crash: int, validate: tuple[str, ...], whole: Path, tmp_path: Path
 ):
-    more = f"checkpoint_every_n_steps={every}"
+    more = (f"checkpoint_every_n_steps={every}", *validate)
     with pytest.raises(RuntimeError, match="pulled the plug"):
-        run(tmp_path, more, crash={"_target_": f"{CALLBACKS}.CrashAt", "micro_batch": crash})
+        run(tmp_path, *more, crash={"_target_": f"{CALLBACKS}.CrashAt", "micro_batch": crash})
     assert (tmp_path / LAST_NAME).exists() == (crash >= 2 * min(every, 4))
-    run(tmp_path, more, "resume=auto")
+    run(tmp_path, *more, "resume=auto")
     same_run(whole, tmp_path)
 
 

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soccermaster.structures import Athletes, Batch, Cameras, Clip, Keypoints, Lines
+from soccermaster.structures import (
+    Athletes,
+    Batch,
+    Cameras,
+    Clip,
+    Features,
+    Keypoints,
+    Lines,
+)
 from soccermaster.vocabulary import ANNOTATION_FIELDS, LINES, NUM_KEYPOINTS
 
 # The annotation fields that the rows of `Athletes` hold.
@@ -76,6 +84,7 @@ def collate_clips(clips: Sequence[Clip], provides: Collection[str], source: str)
         ),
         events=tuple(a.event for a in annotations) if "event" in provides else (),
         texts=tuple(a.text for a in annotations) if "text" in provides else (),
+        features=_collate_features(clips, num_frames, source),
     )
 
 
@@ -93,6 +102,29 @@ def _frame_mask(clip: Clip, num_frames: int) -> np.ndarray:
     mask = np.zeros(num_frames, bool)
     mask[: len(clip.frames)] = True if clip.frame_mask is None else clip.frame_mask
     return mask
+
+
+def _collate_features(clips: Sequence[Clip], num_frames: int, source: str) -> Features | None:
+    """Kept features of all clips; padding has those of the last frame, and is masked out."""
+    kept = [clip.features for clip in clips if clip.features is not None]
+    if not kept:
+        return None
+    if len(kept) != len(clips):
+        raise ValueError(f"{source}: expected features of all clips of a batch, or of none")
+    named = [features.named_tensors() for features in kept]
+    stacked = {}
+    for name in named[0]:
+        tensors = [tensors[name] for tensors in named]
+        if name != "clip":  # has no axis of frames
+            tensors = [_pad_frames(tensor, num_frames) for tensor in tensors]
+        stacked[name] = torch.cat(tensors)
+    mask = torch.from_numpy(np.stack([_frame_mask(clip, num_frames) for clip in clips]))
+    return Features.from_named_tensors(kept[0].grid, stacked, None if mask.all() else mask)
+
+
+def _pad_frames(tensor: Tensor, num_frames: int) -> Tensor:
+    missing = num_frames - tensor.shape[1]
+    return torch.cat([tensor, tensor[:, -1:].repeat_interleave(missing, dim=1)], dim=1)
 
 
 def _collate_athletes(clips: Sequence[Clip], num_frames: int, source: str) -> Athletes:

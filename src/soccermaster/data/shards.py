@@ -11,7 +11,6 @@ files, are encoded as JPEG.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import re
@@ -29,13 +28,13 @@ import pyarrow.parquet as pq
 from soccermaster.data.datasets.base import ClipDataset, DatasetError
 from soccermaster.data.frame_source import EncodedSource, encode_frame
 from soccermaster.data.images import VideoError
+from soccermaster.data.label_arrays import from_arrays, to_arrays
 from soccermaster.data.undecoded import UndecodedClip
-from soccermaster.structures import Annotations, Athletes, Cameras, Clip, Keypoints, Lines
+from soccermaster.structures import Clip
 
 SHARDS_FILE = "shards.json"
 CLIPS_FILE = "clips.parquet"
 
-_PARTS = {"athletes": Athletes, "keypoints": Keypoints, "lines": Lines, "cameras": Cameras}
 _MEMBER = re.compile(r"(\d{8})\.(json|npz|\d{4}\.(?:jpg|png))")
 _SHARD = re.compile(r"\d{6}\.tar")
 _BLOCK = tarfile.BLOCKSIZE
@@ -258,14 +257,9 @@ def _pack_clip(clip: Clip | UndecodedClip) -> dict[str, bytes]:
         images = [encode_frame(frame) for frame in clip.frames]
         image_size = clip.frames.shape[1:3]
     annotations = clip.annotations
-    arrays = {"times_s": clip.times_s}
+    arrays = {"times_s": clip.times_s, **to_arrays(annotations)}
     if clip.frame_mask is not None:
         arrays["frame_mask"] = clip.frame_mask
-    for part in _PARTS:
-        value = getattr(annotations, part)
-        if value is not None:
-            for field in dataclasses.fields(value):
-                arrays[f"{part}.{field.name}"] = getattr(value, field.name)
     packed = io.BytesIO()
     np.savez(packed, **arrays)
     described = {
@@ -289,11 +283,6 @@ def _unpack_clip(members: dict[str, bytes], path: Path, record: str) -> Undecode
         described = json.loads(members.pop("json"))
         with np.load(io.BytesIO(members.pop("npz")), allow_pickle=False) as packed:
             arrays = {name: packed[name] for name in packed.files}
-        parts = {
-            part: kind(**{f.name: arrays[f"{part}.{f.name}"] for f in dataclasses.fields(kind)})
-            for part, kind in _PARTS.items()
-            if any(name.startswith(f"{part}.") for name in arrays)
-        }
         images = [members[name] for name in sorted(members)]
         clip_id = str(described["clip_id"])
         return UndecodedClip(
@@ -301,7 +290,7 @@ def _unpack_clip(members: dict[str, bytes], path: Path, record: str) -> Undecode
             indices=tuple(range(len(images))),
             image_size=(int(described["image_size"][0]), int(described["image_size"][1])),
             times_s=arrays["times_s"],
-            annotations=Annotations(event=described["event"], text=described["text"], **parts),
+            annotations=from_arrays(arrays, described["event"], described["text"]),
             clip_id=clip_id,
             source=str(described["source"]),
             frame_mask=arrays.get("frame_mask"),

@@ -217,7 +217,8 @@ def _import_ray() -> Any:
         import ray.exceptions
     except ImportError as error:
         raise ModelUnavailableError(
-            "executor=ray needs Ray: pip install 'soccermaster[ray]', or take executor=local"
+            f"executor=ray needs Ray ({error}): pip install 'soccermaster[ray]', or take "
+            "executor=local"
         ) from error
     return ray
 

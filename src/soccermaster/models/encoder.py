@@ -153,6 +153,25 @@ class VideoEncoder(nn.Module):
             self.position_embedding = nn.Parameter(resized)
         self.image_size, self.grid = (height, width), grid
 
+    def layer_of(self, parameter: str) -> int:
+        """How deep a parameter of the encoder lies: 0 is the embedding, `depth` the last block.
+
+        Temporal attention lies where its block does, the frame embedding and the neck where the
+        spatial blocks end, norm and pooling where the last block does.
+
+        Args:
+            parameter: its name, such as "blocks.3.mlp.fc1.weight".
+        """
+        depth, spatial = len(self.blocks), len(self.blocks) - len(self.temporal)
+        part, _, rest = parameter.partition(".")
+        if part == "blocks":
+            return int(rest.partition(".")[0]) + 1
+        if part == "temporal":
+            return spatial + int(rest.partition(".")[0]) + 1
+        if part in ("frame_embedding", "neck"):
+            return spatial
+        return 0 if part in ("patch_embedding", "position_embedding") else depth
+
     def compile_blocks(self) -> None:
         """Compile every block in place (`torch.compile`); names of weights stay as they are."""
         for module in (*self.blocks, *self.temporal):
@@ -214,7 +233,7 @@ class VideoEncoder(nn.Module):
             return Features(grid=grid, patches=patches, pyramid=pyramid, frame_mask=frame_mask)
 
         tokens = rearrange(tokens, "(B T) N D -> B T N D", B=clips)
-        tokens = tokens + self._frame_positions(frames)[:, None]
+        tokens = tokens + frame_positions(self.frame_embedding, frames)[:, None]
         for temporal, block in zip(self.temporal, self.blocks[spatial:], strict=True):
             tokens = self._run(temporal, tokens, frame_mask)
             tokens = rearrange(tokens, "B T N D -> (B T) N D")
@@ -247,12 +266,15 @@ class VideoEncoder(nn.Module):
             return self.position_embedding
         return resize_positions(self.position_embedding, self.grid, grid)
 
-    def _frame_positions(self, frames: int) -> Float[Tensor, "T D"]:
-        if frames <= self.num_frames:
-            return self.frame_embedding[:frames]
-        stored = rearrange(self.frame_embedding, "T D -> 1 D T")
-        resized = F.interpolate(stored, size=frames, mode="linear", align_corners=True)
-        return rearrange(resized, "1 D T -> T D")
+
+def frame_positions(stored: Float[Tensor, "n D"], frames: int) -> Float[Tensor, "T D"]:
+    """The first `frames` rows of a frame embedding, or, beyond its length, all of it resampled."""
+    if frames <= len(stored):
+        return stored[:frames]
+    resized = F.interpolate(
+        rearrange(stored, "T D -> 1 D T"), size=frames, mode="linear", align_corners=True
+    )
+    return rearrange(resized, "1 D T -> T D")
 
 
 def resize_positions(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,14 @@ class Tower:
     tensors: dict[str, Tensor]
 
 
-def find_directory(source: Path | str) -> Path:
+def find_directory(source: Path | str, also: Sequence[str] = (), **download: Any) -> Path:
     """The local directory of a Hugging Face model; one of the hub is downloaded (and cached).
 
     Args:
         source: a directory, or a hub id such as "google/siglip2-large-patch16-512".
+        also: names of files (with wildcards) to download besides configuration, weights and
+            tokenizer.
+        **download: options of `huggingface_hub.snapshot_download`.
 
     Raises:
         CheckpointError: it is neither, or cannot be downloaded.
@@ -68,9 +71,10 @@ def find_directory(source: Path | str) -> Path:
         )
     from huggingface_hub import snapshot_download
 
-    wanted = [CONFIG_NAME, "*.safetensors", INDEX_NAME, *TOKENIZER_FILES]
+    tokenizers = [f"tokenizers/*/{name}" for name in TOKENIZER_FILES]  # of our checkpoints
+    wanted = [CONFIG_NAME, "*.safetensors", INDEX_NAME, *TOKENIZER_FILES, *tokenizers, *also]
     try:
-        return Path(snapshot_download(str(source), allow_patterns=wanted))
+        return Path(snapshot_download(str(source), allow_patterns=wanted, **download))
     except Exception as error:  # network, permissions, names: a dozen unrelated types
         raise CheckpointError(
             f"{source} is no directory here, and downloading it from the Hugging Face hub failed: "

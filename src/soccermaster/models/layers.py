@@ -149,7 +149,7 @@ class AttentionPooling(nn.Module):
 
         `grid` is what other poolings need to know and this one does not.
         """
-        query = self.query(self.probe).expand(len(tokens), -1, -1)
+        query = self.query(self.probe).expand(tokens.shape[0], -1, -1)
         q = rearrange(query, "b n (heads c) -> b heads n c", heads=self.num_heads)
         k, v = rearrange(
             self.key_value(tokens),

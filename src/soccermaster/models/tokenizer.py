@@ -15,7 +15,10 @@ from torch import Tensor
 
 from soccermaster.models.weights import CheckpointError, listing
 
-SPECIAL_TOKENS = ("<pad>", "[PLAYER]", "[TEAM]", "[COACH]", "[REFEREE]")
+#: Words that stand for names in anonymised comments.
+ANONYMOUS_WORDS = ("[PLAYER]", "[TEAM]", "[COACH]", "[REFEREE]")
+
+SPECIAL_TOKENS = ("<pad>", *ANONYMOUS_WORDS)
 
 #: The files that make a tokenizer directory.
 SENTENCEPIECE_NAME = "tokenizer.model"
@@ -37,8 +40,7 @@ class BuiltInTokenizer:
     """The byte-level BPE of this package for anonymised soccer comments; any text works."""
 
     def __init__(self) -> None:
-        asset = resources.files("soccermaster.models") / "assets" / TOKENIZERS_NAME
-        self.tokenizer = Tokenizer.from_str(asset.read_text(encoding="utf-8"))
+        self.tokenizer = Tokenizer.from_str(built_in_tokenizer().decode())
         self.vocab_size = self.tokenizer.get_vocab_size()
         self.pad_id = self.tokenizer.token_to_id("<pad>")
 
@@ -136,6 +138,11 @@ def load_tokenizer(directory: Path | str | None = None) -> TextTokenizer:
         f"expected {SENTENCEPIECE_NAME} or {TOKENIZERS_NAME} in the tokenizer's directory, but "
         f"{directory} {found}."
     )
+
+
+def built_in_tokenizer() -> bytes:
+    """The `tokenizer.json` of the built-in tokenizer."""
+    return (resources.files("soccermaster.models") / "assets" / TOKENIZERS_NAME).read_bytes()
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:

@@ -43,14 +43,42 @@ def write_checkpoint(
         CheckpointError: `directory` exists and is something else.
     """
     with replaced_folder(directory, _is_checkpoint, f"a folder without our {CONFIG_NAME}") as fresh:
-        text = json.dumps({"format_version": FORMAT_VERSION, **config}, indent=2, allow_nan=False)
-        (fresh / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
-        on_cpu = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        save_file(on_cpu, fresh / WEIGHTS_NAME, metadata={"format": "pt"})
-        for name, content in (files or {}).items():
-            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-            (fresh / name).write_bytes(content)
+        fill_checkpoint(fresh, config, tensors, files)
     return Path(directory)
+
+
+def fill_checkpoint(
+    directory: Path,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    files: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write the files of `write_checkpoint` into a folder that is there; other files stay."""
+    text = json.dumps({"format_version": FORMAT_VERSION, **config}, indent=2, allow_nan=False)
+    on_cpu = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    save_file(on_cpu, directory / WEIGHTS_NAME, metadata={"format": "pt"})
+    for name, content in (files or {}).items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content)
+    (directory / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
+    # safetensors gives its files to their owner alone
+    (directory / WEIGHTS_NAME).chmod((directory / CONFIG_NAME).stat().st_mode)
+
+
+def to_float16(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with floating-point ones in float16; `load_strictly` widens them again.
+
+    Raises:
+        CheckpointError: a value is too large for float16 (65504), or is not finite.
+    """
+    halves = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+    lost = sorted(n for n, t in halves.items() if t.is_floating_point() and not t.isfinite().all())
+    if lost:
+        raise CheckpointError(
+            f"expected values that float16 can hold, up to 65504, got larger or "
+            f"none in {some(lost)}. Keep this checkpoint in float32."
+        )
+    return halves
 
 
 @contextmanager
@@ -165,6 +193,8 @@ def read_safetensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Ten
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Load a state into a module, all of it or nothing.
+
+    The module keeps its types: a float16 file gives a float32 model.
 
     Args:
         module: to be filled.

@@ -71,7 +71,10 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, output: Any, batch: Batch | None = None) -> list[Any]:
-        """Predictions, detached: one per frame (clip by clip) or one per clip."""
+        """Predictions, detached: one per frame (clip by clip) or one per clip.
+
+        Those that have a method `to_json` are written to the files of `predict.py`.
+        """
 
     @abstractmethod
     def make_metrics(self) -> Metric:

@@ -189,6 +189,8 @@ class LastCheckpoint(Callback):
         """Save when it is time, between two optimizer steps."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
+        # the processes hear of it at different times, and must stop after the same step
+        self.interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
         if self.interrupted:
             trainer.should_stop = True
         due = trainer.global_step - self._saved_step >= self.every_n_steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -139,6 +140,20 @@ class ClipDataModule(LightningDataModule):
             self._datasets[name, split] = dataset
         return self._datasets[name, split]
 
+    def with_datasets(self, datasets: Mapping[tuple[str, str], Any]) -> ClipDataModule:
+        """The same sources, read in this process from other datasets, by source and split.
+
+        The clips are taken as they are, not augmented.
+        """
+        sources = {
+            name: dataclasses.replace(source, augment=False, keep=False)
+            for name, source in self.sources.items()
+        }
+        other = ClipDataModule(sources, None, self.seed, 0, self.strict, allow_shared_games=True)
+        other.unreadable = self.unreadable
+        other._datasets = dict(datasets)
+        return other
+
     def provides(self, split: str) -> dict[str, frozenset[str]]:
         """Annotation fields of every source that has the split."""
         return {name: frozenset(self.dataset(name, split).provides) for name in self.having(split)}
@@ -181,13 +196,16 @@ class ClipDataModule(LightningDataModule):
         loaders = []
         for name in self.having(split):
             source = self.sources[name]
-            dataset = self.dataset(name, split)
-            resize = ResizeClip(tuple(source.image_size))
-            clips = AugmentedClips(dataset, resize, self.seed, strict=self.strict)
-            sampler = EveryNth(len(dataset), *self._process())
+            clips = self.resized_clips(name, split)
+            sampler = EveryNth(len(clips), *self._process())
             loader = self._loader(clips, name, sampler=sampler, batch_size=source.batch_size)
             loaders.append(ReadableBatches(loader, name, self.unreadable))
         return loaders
+
+    def resized_clips(self, name: str, split: str) -> AugmentedClips:
+        """The clips of a source and split in the size of the network, not augmented."""
+        resize = ResizeClip(tuple(self.sources[name].image_size))
+        return AugmentedClips(self.dataset(name, split), resize, self.seed, strict=self.strict)
 
     def _process(self) -> tuple[int, int]:
         if self.trainer is None:
@@ -202,7 +220,7 @@ class ClipDataModule(LightningDataModule):
             clips,
             collate_fn=collate,
             num_workers=self.num_workers,
-            worker_init_fn=_one_thread if self.num_workers else None,
+            worker_init_fn=one_thread if self.num_workers else None,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed),  # leaves the global one alone
             **sampling,
@@ -215,6 +233,7 @@ class ClipDataModule(LightningDataModule):
         return batch.to(device)
 
 
-def _one_thread(worker: int) -> None:
+def one_thread(worker: int) -> None:
+    """Keep a loader process to one core."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -31,7 +31,8 @@ class MultiTaskModule(LightningModule):
         routes: tasks that each dataset teaches, by dataset name.
         loss_weights: of the tasks, by name.
         optim: makes optimizer and schedule.
-        freeze: modules of the model that are not trained, by dotted name ("encoder").
+        freeze: modules and parameters of the model that are not trained, by dotted name
+            ("encoder", "encoder.position_embedding").
     """
 
     def __init__(
@@ -47,9 +48,8 @@ class MultiTaskModule(LightningModule):
         self.routes = dict(routes)
         self.loss_weights = check_loss_weights(model, loss_weights)
         self.optim = optim
-        self.frozen = [_module(model, name) for name in freeze]
-        for module in self.frozen:
-            module.requires_grad_(False)
+        for name in freeze:
+            _part(model, name).requires_grad_(False)
         self.scores: dict[str, float] = {}  # of the last validation, by logged name
         self.losses: dict[str, float] = {}
         self.baselines: Baselines | None = None  # to be scored along with the model
@@ -75,11 +75,17 @@ class MultiTaskModule(LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def on_fit_start(self) -> None:
+        """Lightning's hook: it takes the modes as they are."""
+        self.train()
+
     def train(self, mode: bool = True) -> MultiTaskModule:
         """Training mode, except for frozen modules, which stay in evaluation mode."""
         super().train(mode)
-        for module in self.frozen:
-            module.eval()
+        for module in self.model.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                module.eval()
         return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -195,12 +201,14 @@ def _named_losses(
     return {f"{stage}/{task}/{name}": value.detach() for name, value in named.items()}
 
 
-def _module(model: SoccerModel, name: str) -> nn.Module:
-    try:
-        return model.get_submodule(name)
-    except AttributeError as error:
-        known = ["encoder", *(f"tasks.{task}" for task in model.tasks)]
-        raise ValueError(
-            f"freeze names '{name}', which is no part of the model. Parts are {known} and "
-            "modules inside them."
-        ) from error
+def _part(model: SoccerModel, name: str) -> nn.Module | nn.Parameter:
+    for get in (model.get_submodule, model.get_parameter):
+        try:
+            return get(name)
+        except AttributeError:
+            continue
+    known = ["encoder", *(f"tasks.{task}" for task in model.tasks)]
+    raise ValueError(
+        f"freeze names '{name}', which is no part of the model. Parts are {known} and modules and "
+        "parameters inside them."
+    )

@@ -1,4 +1,7 @@
-"""AdamW with a learning rate per part of the model, linear warm-up and cosine decay."""
+"""AdamW with a learning rate per part of the model, linear warm-up and cosine decay.
+
+Layer-wise learning rates: Bao et al., BEiT, ICLR 2022, appendix; Clark et al., ELECTRA, ICLR 2020.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,9 @@ class AdamWCosine:
         temporal_lr: of its temporal attention and frame embedding.
         lr_by_name: learning rates by a regular expression that the whole name of a parameter
             matches ("tasks.pitch_lines.*"); the first one that does wins over all of the above.
+        layer_decay: the learning rates of the encoder shrink by this factor with every block away
+            from the last one, so that what is general changes less than what is special; 1 is the
+            same everywhere. Rates of `lr_by_name` stay as they are.
         weight_decay: of what `decay` names.
         decay: "matrices": the weights of linear and convolutional layers alone; norms, biases,
             gates, embeddings, queries and scalars are not decayed. "all": everything, as in the
@@ -47,6 +53,7 @@ class AdamWCosine:
     encoder_lr: float
     temporal_lr: float
     lr_by_name: Mapping[str, float] = field(default_factory=dict)
+    layer_decay: float = 1.0
     weight_decay: float = 0.05
     decay: Literal["matrices", "all"] = "matrices"
     no_decay: Sequence[str] = ()
@@ -71,6 +78,8 @@ class AdamWCosine:
                 raise ValueError(
                     f"expected optim.{name} to be one of {known}, got '{getattr(self, name)}'"
                 )
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"expected 0 < optim.layer_decay <= 1, got {self.layer_decay}")
 
     def build(
         self, model: SoccerModel, total_steps: int, steps_per_epoch: int | None = None
@@ -159,9 +168,14 @@ class AdamWCosine:
             task = rest.partition(".")[0]
             own = model.tasks[task].lr
             return task, self.lr if own is None else own
-        if rest.startswith(("temporal.", "frame_embedding")):
-            return "encoder_temporal", self.temporal_lr
-        return "encoder", self.encoder_lr
+        is_temporal = rest.startswith(("temporal.", "frame_embedding"))
+        part = "encoder_temporal" if is_temporal else "encoder"
+        lr = self.temporal_lr if is_temporal else self.encoder_lr
+        if self.layer_decay == 1:
+            return part, lr
+        layer = model.encoder.layer_of(rest)
+        below = len(model.encoder.blocks) - layer
+        return f"{part}_layer_{layer}", lr * self.layer_decay**below
 
 
 def clip_gradients(

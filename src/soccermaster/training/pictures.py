@@ -15,6 +15,7 @@ from soccermaster.model import SoccerModel
 from soccermaster.structures import (
     AthletesPrediction,
     Batch,
+    CommentaryPrediction,
     EventPrediction,
     KeypointsPrediction,
     LinesPrediction,
@@ -84,6 +85,8 @@ def overlay_arguments(predictions: Sequence[list[Any]], frame: int, clip: int) -
         name = _ARGUMENTS.get(type(per_task[0]))
         if name is not None:
             arguments[name] = per_task[clip if name == "event" else frame]
+        elif isinstance(per_task[0], CommentaryPrediction):
+            arguments["comments"] = [per_task[clip].text]
     return arguments
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from soccermaster.model import SoccerModel, initialise_from, load_model
-from soccermaster.models.weights import check_fit, find_checkpoint, read_config
+from soccermaster.models.pretrained import find_model
+from soccermaster.models.weights import check_fit, read_config
 from soccermaster.training.baselines import Baselines
 from soccermaster.training.callbacks import (
     LAST_NAME,
@@ -25,12 +28,14 @@ from soccermaster.training.callbacks import (
     ReportUnreadable,
 )
 from soccermaster.training.datamodule import ClipDataModule
+from soccermaster.training.feature_cache import FeatureCache
+from soccermaster.training.lora import add_lora, merge_lora
 from soccermaster.training.module import MultiTaskModule
 from soccermaster.training.pictures import write_pictures
 from soccermaster.training.report import metrics_table, parameter_table, write_metrics
 from soccermaster.training.routing import route, routing_table, taught_tasks
 from soccermaster.training.shapes import shapes_table
-from soccermaster.training.sharding import gathered
+from soccermaster.training.sharding import FullySharded, gathered
 
 TRAIN_KEYS = frozenset(
     {
@@ -38,6 +43,9 @@ TRAIN_KEYS = frozenset(
         "seed",
         "init_from",
         "freeze",
+        "lora",
+        "cache_features",
+        "compare_untrained",
         "resume",
         "shapes",
         "compile",
@@ -85,6 +93,7 @@ EVALUATE_KEYS = frozenset(
 CHECKPOINT_NAME = "checkpoint"
 METRICS_NAME = "metrics.json"
 PICTURES_NAME = "pictures"
+UNTRAINED_NAME = "untrained"
 UNREADABLE_NAME = "unreadable_clips.jsonl"
 
 
@@ -92,8 +101,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """Train, then evaluate on the validation splits.
 
     Leaves in `cfg.paths.output`: `checkpoint/` (config.json, model.safetensors), `metrics.json`,
-    `pictures/`, `last.ckpt`, `previous.ckpt` and the logs. With `shapes` it only prints the sizes
-    of the model.
+    `pictures/`, `last.ckpt`, `previous.ckpt` and the logs; with `compare_untrained` also the run
+    that it is compared with, in `untrained/`. With `shapes` it only prints the sizes of the model.
 
     Args:
         cfg: composed from configs/train.yaml.
@@ -111,6 +120,32 @@ def train(cfg: DictConfig) -> dict[str, float]:
         Console(width=max(console.width, 132)).print(table)  # numbers are not cut
         return {}
     output = Path(cfg.paths.output)
+    if cfg.compare_untrained and cfg.init_from is None:
+        raise ValueError(
+            "expected a pretrained encoder to compare with an untrained one, got none. Add "
+            "init_from=CHECKPOINT, or compare_untrained=false."
+        )
+    fitted = _fit(cfg, output, console)
+    untrained = None
+    if cfg.compare_untrained and fitted.data.having("valid"):
+        console.print("Now the same on an encoder with random weights, to compare with")
+        twin = _untrained_twin(cfg)
+        fitted_twin = _fit(twin, Path(twin.paths.output), console, is_twin=True)
+        untrained = _validate(fitted_twin, "valid")
+    return _evaluate(fitted, output, console, cfg.baselines, untrained=untrained)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What an evaluation needs to know about a model."""
+
+    trainer: pl.Trainer
+    module: MultiTaskModule
+    data: ClipDataModule
+    pictured: ClipDataModule  # the same clips with their frames
+
+
+def _fit(cfg: DictConfig, output: Path, console: Console, is_twin: bool = False) -> _Fitted:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision(cfg.matmul_precision)
 
@@ -126,6 +161,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     idle = data.keep(routes)
     data.sizes("valid")  # opens them: what is missing shows now, not after the training
     model.config["input_sizes"] = input_sizes(routes, data)
+    if cfg.lora is not None:
+        add_lora(model.encoder, instantiate(cfg.lora))
     module = MultiTaskModule(
         model, routes, cfg.loss_weights, instantiate(cfg.optim), list(cfg.freeze)
     )
@@ -134,8 +171,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     last = LastCheckpoint(output, cfg.checkpoint_every_n_steps, start)
     report = ReportUnreadable(data.unreadable, output / UNREADABLE_NAME)
     trainer = make_trainer(cfg, [report, last], len(data.sources))
-    data.validates_in_training = cfg.trainer.val_check_interval is not None
-    if trainer.is_global_zero:
+    if cfg.lora is not None and isinstance(trainer.strategy, FullySharded):
+        raise ValueError("low-rank adapters (lora) cannot be sharded; use trainer=ddp")
+    if trainer.is_global_zero and not is_twin:
         if idle:
             console.print(f"Left out, since they teach none of the tasks: {', '.join(idle)}")
         console.print(routing_table(model.tasks, data.provides("train"), data.sizes("train")))
@@ -146,21 +184,75 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if (output / METRICS_NAME).exists() and cfg.resume is None:
             console.print(f"[yellow]{output} holds an earlier run, which this one replaces.")
 
+    read = with_kept_features(cfg, module, data, console) if cfg.cache_features else data
+    read.validates_in_training = cfg.trainer.val_check_interval is not None
     if cfg.compile:
         model.encoder.compile_blocks()
     if cfg.resume == "auto" and trainer.is_global_zero:
         console.print(f"Continuing from {start}" if start else "Nothing to resume: a new run")
-    trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    trainer.fit(module, datamodule=read, ckpt_path=start, weights_only=True)
+    if cfg.lora is not None:
+        merge_lora(model.encoder)
     finished = gathered(model)
     if trainer.is_global_zero:
         finished.save(output / CHECKPOINT_NAME)
     if last.interrupted:
-        quoted = shlex.quote(f"paths.output={output}")
+        quoted = shlex.quote(f"paths.output={output.parent if is_twin else output}")
         raise InterruptedError(
             f"stopped after {trainer.global_step} steps. {output / LAST_NAME} and "
             f"{output / CHECKPOINT_NAME} are written; continue with resume=auto {quoted}"
         )
-    return _evaluate(trainer, module, data, output, console, cfg.baselines)
+    return _Fitted(trainer, module, read, data)
+
+
+def _untrained_twin(cfg: DictConfig) -> DictConfig:
+    """The same run without `init_from`, in a folder inside that of the run."""
+    twin = copy.deepcopy(cfg)
+    twin.init_from = None
+    twin.paths.output = str(Path(cfg.paths.output) / UNTRAINED_NAME)
+    if cfg.resume is not None:
+        twin.resume = "auto"
+    return twin
+
+
+def with_kept_features(
+    cfg: DictConfig, module: MultiTaskModule, data: ClipDataModule, console: Console
+) -> ClipDataModule:
+    """The same clips with the features that the tasks read, from `cfg.cache_features`.
+
+    Raises:
+        ValueError: the features would change in the course of the training.
+    """
+    encoder = module.model.encoder
+    if any(parameter.requires_grad for parameter in encoder.parameters()):
+        raise ValueError(
+            "features can be kept of a frozen encoder alone. Add tune=frozen, or take "
+            "cache_features=false."
+        )
+    augmented = [name for name, source in data.sources.items() if source.augment]
+    if augmented and data.augment is not None:
+        raise ValueError(
+            f"features can be kept of clips that are not augmented, but {augmented} are. Add "
+            "augment=none, or take cache_features=false."
+        )
+    on_gpu = torch.cuda.is_available() and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
+    tasks = module.model.tasks
+    datasets = {}
+    for source, names in module.routes.items():
+        cache = FeatureCache(
+            encoder,
+            module.model.config["encoder"],
+            set().union(*(tasks[name].reads for name in names)),
+            None if cfg.cache_features is True else cfg.cache_features,
+            "cuda" if on_gpu else "cpu",
+        )
+        described = OmegaConf.to_container(cfg.datasets[source].dataset, resolve=True)
+        for split in ("train", "valid"):
+            if source in data.having(split):
+                datasets[source, split] = cache.clips(data, source, split, described)
+        for message in cache.messages:
+            console.print(message)
+    return data.with_datasets(datasets)
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
@@ -176,7 +268,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         The scores by logged name; undefined ones are NaN.
     """
     console = Console(soft_wrap=True)
-    directory = find_checkpoint(cfg.checkpoint)
+    directory = find_model(cfg.checkpoint)
     run = read_config(directory).get("run", {})
     if not run and not cfg.datasets:
         raise ValueError(
@@ -208,7 +300,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
             console.print(f"Not evaluated, for want of annotations: {', '.join(skipped)}")
     with_baselines = run.get("baselines", False) if cfg.baselines is None else cfg.baselines
     output = Path(cfg.paths.output)
-    return _evaluate(trainer, module, data, output, console, with_baselines, cfg.split)
+    fitted = _Fitted(trainer, module, data, data)
+    return _evaluate(fitted, output, console, with_baselines, cfg.split)
 
 
 def model_config(cfg: DictConfig) -> dict[str, Any]:
@@ -321,38 +414,56 @@ def _quieten() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "faster_coco_eval"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # raised by lightning about its own code and defaults; nobody here can act on them
-    for message in ("LeafSpec", "across ranks is zero", "does not have many workers", "srun"):
+    for message in (
+        "LeafSpec",
+        "across ranks is zero",
+        "does not have many workers",
+        "srun",
+        "in eval mode at the start of training",  # frozen parts
+    ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
+def _validate(fitted: _Fitted, split: str) -> dict[str, float]:
+    """Scores by "task/metric"."""
+    fitted.data.trainer = fitted.trainer
+    loaders = fitted.data.evaluation_loaders(split)
+    fitted.trainer.validate(fitted.module, loaders, verbose=False)
+    return {key.removeprefix("val/"): value for key, value in fitted.module.scores.items()}
+
+
 def _evaluate(
-    trainer: pl.Trainer,
-    module: MultiTaskModule,
-    data: ClipDataModule,
+    fitted: _Fitted,
     output: Path,
     console: Console,
     with_baselines: bool,
     split: str = "valid",
+    untrained: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    data.trainer = trainer
-    if not data.having(split):
+    module = fitted.module
+    if not fitted.data.having(split):
         console.print(f"Nothing to evaluate on: no dataset has a split '{split}'.")
         return {}
     if with_baselines:
         module.baselines = Baselines(module.model)
-    trainer.validate(module, data.evaluation_loaders(split), verbose=False)
-    scores = {key.removeprefix("val/"): value for key, value in module.scores.items()}
+    scores = _validate(fitted, split)
     baselines = {}
     if module.baselines is not None:
         baselines = module.baselines.compute(scores)
         scores = module.baselines.own_scores(scores)
+    if untrained is not None:
+        baselines |= {UNTRAINED_NAME: dict(untrained)}
     model = gathered(module.model)
-    if trainer.is_global_zero:
-        console.print(metrics_table(scores, baselines))
+    if fitted.trainer.is_global_zero:
+        table = metrics_table(scores, baselines)
+        if untrained is not None:
+            table.caption = f"{UNTRAINED_NAME}: the same, learnt on an encoder with random weights"
+        Console(width=max(console.width, 110)).print(table)
         output.mkdir(parents=True, exist_ok=True)
         write_metrics(_named("val", scores) | _all_named(baselines), output / METRICS_NAME)
-        pictures = write_pictures(model, module.routes, data, split, output / PICTURES_NAME)
-        console.print(f"{len(pictures)} pictures in {output / PICTURES_NAME}")
+        folder = output / PICTURES_NAME
+        pictures = write_pictures(model, module.routes, fitted.pictured, split, folder)
+        console.print(f"{len(pictures)} pictures in {folder}")
         console.print(f"scores in {output / METRICS_NAME}")
     return _named("val", scores)
 

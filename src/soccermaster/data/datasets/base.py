@@ -26,11 +26,13 @@ class ClipDataset(Dataset[Clip], ABC):
         provides: the fields of `vocabulary.ANNOTATION_FIELDS` that its clips annotate.
         groups: the large file that each clip lies in, if there are such; training reads the clips
             of a few files at a time.
+        fingerprint: changes with the files that the clips are read from; "" where there are none.
     """
 
     name: str
     provides: frozenset[str]
     groups: Int[np.ndarray, " n"] | None = None
+    fingerprint: str = ""
 
     @abstractmethod
     def __len__(self) -> int: ...

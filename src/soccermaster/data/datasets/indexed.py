@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -154,6 +155,8 @@ class IndexedClips(ClipDataset):
             problems.merge(part.problems)
         problems.raise_if_refused()
         problems.warn_if_corrected()
+        stamps = repr([(part.key, part.stamps) for part in of_split])
+        self.fingerprint = hashlib.blake2b(stamps.encode(), digest_size=16).hexdigest()
         return opened, of_split
 
 

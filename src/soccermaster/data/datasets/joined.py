@@ -48,6 +48,7 @@ class JoinedClips(ClipDataset):
             raise DatasetError(f"expected a dataset with split '{split}' among {sorted(parts)}")
         datasets = list(self.parts.values())
         self.provides = frozenset.intersection(*(d.provides for d in datasets))
+        self.fingerprint = " ".join(filter(None, (d.fingerprint for d in datasets)))
         self._ends = np.cumsum([len(d) for d in datasets])
         if any(d.groups is not None for d in datasets):
             groups, count = [], 0

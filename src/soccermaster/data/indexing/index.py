@@ -171,7 +171,7 @@ def build_index(
     Returns:
         The index; what was wrong with the data is in its parts.
     """
-    with _only_one_process(path):
+    with only_one_process(path):
         return _build(path, parts, scan, schema, version, keep, is_enough, workers, progress)
 
 
@@ -241,8 +241,8 @@ def _build(
 
 
 @contextmanager
-def _only_one_process(path: Path) -> Iterator[None]:
-    """The processes of a training run on one machine wait for the first one to build."""
+def only_one_process(path: Path) -> Iterator[None]:
+    """The processes of a training run on one machine wait for the first one to build `path`."""
     lock = Path(tempfile.gettempdir()) / f"soccermaster-{os.getuid()}-{_digest(str(path))}.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -54,7 +54,7 @@ def make_report(
 
 def print_shards(shards: Mapping[str, Any], console: Console) -> None:
     """Show what was written into tar shards, and what could not be."""
-    console.print(f"shards in {shards['folder']}: train with dataset=[shards] paths.data=there")
+    console.print(f"shards in {shards['folder']}: train with dataset=shards paths.data=there")
     for split, found in shards["splits"].items():
         console.print(
             f"  {split}: {found['clips']} clips in {found['shards']} files, "

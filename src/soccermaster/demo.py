@@ -1,0 +1,154 @@
+"""A local page: drop a video, see what a model sees in it, and find moments by a sentence.
+
+    page = build_page(Predictor(load_model("soccermaster-tiny")))
+    page.launch()
+
+Needs the extra `demo` (gradio). Nothing leaves the machine: no fonts, no analytics, no sharing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from soccermaster.data.frame_source import open_source
+from soccermaster.downstream.search import MomentIndex, clock, embed_video
+from soccermaster.downstream.watch import Watched, watch
+from soccermaster.predict import Predictor
+from soccermaster.viz.timeline import draw_timeline
+
+if TYPE_CHECKING:
+    import gradio
+
+TITLE = "soccermaster"
+_HELP = (
+    "Drop a video. A stretch of it is looked at frame by frame: people, shirt numbers, the pitch "
+    "projected by the camera that was found, and the map from above. All of it is searched."
+)
+_NUMBERS = ["number", "role", "frames", "score"]
+
+
+def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.Blocks:
+    """The page; `launch` opens it.
+
+    Args:
+        predictor: with the model.
+        name: of the model, to be shown.
+        top_k: moments per sentence.
+
+    Raises:
+        ValueError: gradio is not installed.
+    """
+    try:
+        import gradio as gr
+    except ModuleNotFoundError as error:
+        raise ValueError("the page needs gradio: pip install 'soccermaster[demo]'") from error
+
+    folder = Path(tempfile.mkdtemp(prefix="soccermaster_demo_"))
+
+    def analyse(
+        video: str | None, start_s: float, duration_s: float, fps: float
+    ) -> tuple[str, str, str, np.ndarray, list[list[Any]], MomentIndex]:
+        if video is None:
+            raise gr.Error("Drop a video first.")
+        try:
+            source = open_source(video)
+            output = Path(tempfile.mkdtemp(dir=folder))
+            watched = watch(predictor, source, output, start_s, duration_s, fps)
+            index = embed_video(predictor, source, stride_s=predictor.clip_seconds / 3)
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+        timeline = draw_timeline(index.times_s, index.event_scores, index.event_classes)
+        numbers = [[n.number, n.role, n.frames, round(n.score, 2)] for n in watched.numbers]
+        overlay, pitch_map = str(watched.overlay), str(watched.pitch_map)
+        return summary(watched, index), overlay, pitch_map, timeline, numbers, index
+
+    def find(index: MomentIndex | None, sentence: str) -> list[tuple[np.ndarray, str]]:
+        if index is None:
+            raise gr.Error("Analyse a video first.")
+        try:
+            moments = index.search(predictor, sentence, top_k)
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+        return [
+            (_picture(m.thumbnail), f"{clock(m.start_s)}-{clock(m.stop_s)}  {m.score:.2f}")
+            for m in moments
+        ]
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.Markdown(f"# {TITLE} {name}\n\n{_HELP}")
+        index = gr.State(None)
+        with gr.Row():
+            video = gr.Video(label="Video", sources=["upload"], elem_id="video")
+            with gr.Column():
+                start_s = gr.Number(0, label="from (s)", minimum=0)
+                duration_s = gr.Number(10, label="how long (s)", minimum=0.2, maximum=60)
+                fps = gr.Number(5, label="frames per second", minimum=0.2, maximum=25)
+                button = gr.Button("Analyse", variant="primary", elem_id="analyse")
+                status = gr.Markdown(elem_id="status")
+        with gr.Row():
+            overlay = gr.Video(label="People and pitch", elem_id="overlay", autoplay=True)
+            pitch_map = gr.Video(label="From above", elem_id="map", autoplay=True)
+        with gr.Row():
+            timeline = gr.Image(label="Events over time", elem_id="events", interactive=False)
+            numbers = gr.Dataframe(
+                headers=_NUMBERS, label="Shirt numbers", elem_id="numbers", interactive=False
+            )
+        with gr.Row():
+            sentence = gr.Textbox(
+                label="Find a moment", placeholder="a corner for [TEAM]", elem_id="query"
+            )
+            search = gr.Button("Find", elem_id="find")
+        gallery = gr.Gallery(label="Moments", elem_id="moments", columns=top_k, height="auto")
+        button.click(
+            analyse,
+            [video, start_s, duration_s, fps],
+            [status, overlay, pitch_map, timeline, numbers, index],
+        )
+        for event in (search.click, sentence.submit):
+            event(find, [index, sentence], gallery)
+    return page
+
+
+def launch(page: gradio.Blocks, port: int | None = None, wait: bool = True) -> str:
+    """Serve the page on this machine alone.
+
+    Args:
+        page: of `build_page`.
+        port: a free one from 7860 up when None.
+        wait: until Ctrl-C; else the address is returned at once.
+
+    Returns:
+        The address.
+    """
+    import gradio as gr
+
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    _, address, _ = page.launch(
+        server_name="127.0.0.1",
+        server_port=port,
+        share=False,
+        prevent_thread_lock=True,
+        quiet=True,
+        theme=theme,
+    )
+    if wait:
+        print(f"Open {address} (Ctrl-C ends it)", flush=True)
+        page.block_thread()
+    return address
+
+
+def summary(watched: Watched, index: MomentIndex) -> str:
+    """What was seen, in one line."""
+    return (
+        f"{watched.num_frames} frames, {watched.num_cameras} with a camera, "
+        f"{watched.people_per_frame:.1f} people per frame; {len(index.vectors)} clips to search"
+    )
+
+
+def _picture(data: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
