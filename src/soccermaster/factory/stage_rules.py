@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ GIVEN: frozenset[str] = frozenset({"detections", "numbers", "roles", "cameras"})
 #: What the stages must give.
 NEEDED: frozenset[str] = frozenset({"track_ids", "positions"})
 _SOURCE = "heads"
+_OFFICIALS = (ROLES.index("referee"), ROLES.index("other"))
 
 
 class StageRules:
@@ -81,15 +83,14 @@ class StageRules:
             self.device,
         )
         given = self.records(found)
-        records, remarks = given, []
+        remarks: list[str] = []
+        records = given
         for label, stage in zip(stage_labels(self.stages), self.stages, strict=True):
             try:
                 records = stage.run(clip, records)
             except StageError as error:
-                records, remarks = (
-                    given.replace(positions=empty_table("positions")),
-                    [f"{label}: {error}"],
-                )
+                records = given.replace(positions=empty_table("positions"))
+                remarks.append(f"{label}: {error}")
                 break
         summary = summarise_clip(records, len(found.frames))
         return Decisions(
@@ -144,8 +145,12 @@ class StageRules:
 
 
 def tracked_people(records: Records) -> TrackedPeople:
-    """The people with a track, as the game state has them."""
+    """The people with a track, as the game state has them: officials have no numbers."""
     people, athletes = gather_people(records), athletes_of(records)
+    official = np.isin(athletes.roles, _OFFICIALS)
+    athletes = dataclasses.replace(
+        athletes, numbers=np.where(official, NO_NUMBER, athletes.numbers)
+    )
     rows = np.flatnonzero(people.tracked)
 
     def confidence(kind: str) -> np.ndarray:
