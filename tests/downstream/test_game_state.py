@@ -175,11 +175,11 @@ def test_tracks_end_at_a_cut_and_at_the_end_of_a_clip(clip, tmp_path):
 
 
 def test_what_does_not_fit_together_is_refused(clip, tmp_path):
-    with pytest.raises(InstantiationException, match="ChainError.*no_such"):
+    with pytest.raises(InstantiationException, match=r"ChainError.*no_such"):
         rules(order=["no_such"])
-    with pytest.raises(InstantiationException, match="ChainError.*embeddings"):
+    with pytest.raises(InstantiationException, match=r"ChainError.*embeddings"):
         rules(order=["track"])
-    with pytest.raises(InstantiationException, match="ChainError.*positions"):
+    with pytest.raises(InstantiationException, match=r"ChainError.*positions"):
         rules(order=["reid", "track"])
     source = written_video(tmp_path / "match.mp4", clip.frames[:1])
     with pytest.raises(ValueError, match="athletes"):
