@@ -1,4 +1,4 @@
-"""Predict `checkpoint=DIR input=VIDEO output=DIR`, or cameras with `downstream=calibration`."""
+"""Predict `checkpoint=DIR input=VIDEO output=DIR`, or what `downstream=NAME` answers."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ ALLOWED = {
     "predict": ROW_1 | {"models", "tasks.base", "model", "data", "metrics", "viz"},
     "predict_files": ROW_1 | {"models", "model", "data", "metrics", "viz", "predict"},
     "training": ROW_1 | {"models", "tasks.base", "model", "data", "metrics", "viz"},
-    "downstream": ROW_1 | {"predict", "model", "models", "data", "tracking", "metrics", "viz"},
+    "downstream": ROW_1
+    | {"predict", "predict_files", "model", "models", "data", "tracking", "metrics", "viz"},
     "factory": ROW_1
     | {"downstream", "predict", "model", "models", "data", "tracking", "metrics", "viz", "tasks"},
     "cli": {"ops"},

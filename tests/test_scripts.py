@@ -114,8 +114,27 @@ def test_cameras_of_a_video_without_a_pitch_are_refused_and_named(checkpoint, vi
     assert probe(folder / "overlay.mp4").num_frames == probe(folder / "pitch_map.mp4").num_frames
 
 
+@pytest.mark.parametrize("downstream", ["game_state", "all"])
+def test_a_video_without_a_pitch_ends_with_a_report(checkpoint, video, tmp_path, downstream):
+    done = call(
+        "predict", f"downstream={downstream}", f"checkpoint={checkpoint}", f"input={video}",
+        f"output={tmp_path / 'out'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no pitch was recognised" in done.stdout
+    names = ["game_state.mp4", "mot.txt", "noise.json", "report.json", "tracks.parquet"]
+    names += ["predictions.jsonl"] * (downstream == "all")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["frames"], report["frames_with_camera"], report["tracks_with_number"]) == (
+        25, 0, 0,
+    )  # fmt: skip
+    assert json.loads((tmp_path / "out" / "noise.json").read_text()) == {"predictions": []}
+    assert probe(tmp_path / "out" / "game_state.mp4").num_frames == 25
+
+
 def test_a_misspelt_key_of_prediction_is_named(tmp_path):
-    for more in ([], ["downstream=calibration"]):
+    for more in ([], ["downstream=calibration"], ["downstream=all"]):
         done = call("predict", "checkpoint=x", "input=x", "+windw=3", *more, cwd=tmp_path)
         assert done.returncode == 1
         assert "windw" in done.stderr

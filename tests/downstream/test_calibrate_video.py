@@ -6,21 +6,20 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from soccermaster.data.frame_source import open_source
 from soccermaster.data.images import write_png
 from soccermaster.data.synthetic.calibration_files import markings_record
 from soccermaster.data.synthetic.dataset import render_sequence
-from soccermaster.data.video import VideoWriter, probe
+from soccermaster.data.video import probe
 from soccermaster.downstream.calibrate_video import write_cameras
 from soccermaster.downstream.calibration import evaluate_files
 from soccermaster.downstream.shots import CutDetector
-from soccermaster.geometry import Camera, Pitch, visible_keypoints, visible_segments
+from soccermaster.geometry import Camera, Pitch, visible_segments
 from soccermaster.predict import FramePredictions
-from soccermaster.structures import KeypointsPrediction, LinesPrediction
+from soccermaster.structures import KeypointsPrediction
+from tests.downstream.heads import SIZE, camera_of, predictions, written_video
 
-SIZE = (320, 180)
 BLIND = (5,)  # frames of a clip in which nothing is found
 
 
@@ -29,43 +28,9 @@ def clip():
     return render_sequence(3, 8, 25.0, SIZE[::-1])
 
 
-def camera_of(clip, index):
-    cameras = clip.annotations.cameras
-    return Camera(cameras.K[index], cameras.R[index], cameras.position_m[index], SIZE)
-
-
-def predictions(index, image, camera):
-    """What heads that know the camera say; nothing without one."""
-    points, segments = torch.zeros(57, 2), torch.zeros(23, 2, 2)
-    scores, line_scores = torch.zeros(57), torch.zeros(23)
-    if camera is not None:
-        points_px = visible_keypoints(camera, Pitch())
-        seen = ((points_px >= 0) & (points_px <= SIZE)).all(axis=1)
-        points[seen] = torch.tensor(points_px[seen] / SIZE).float()
-        scores[seen] = 0.3
-        segments_px = visible_segments(camera, Pitch())
-        drawn = np.isfinite(segments_px).all(axis=(1, 2))
-        segments[drawn] = torch.tensor(segments_px[drawn] / SIZE).float()
-        line_scores[drawn] = 0.3
-    return FramePredictions(
-        index,
-        index / 25,
-        image,
-        keypoints=KeypointsPrediction(points, scores, 0.2),
-        lines=LinesPrediction(segments, line_scores, 0.2),
-    )
-
-
 def predicted(clip):
     for i, image in enumerate(clip.frames):
         yield predictions(i, image, None if i in BLIND else camera_of(clip, i))
-
-
-def written_video(path, frames):
-    with VideoWriter(path, 25, SIZE[::-1]) as video:
-        for frame in frames:
-            video.write(frame)
-    return open_source(path)
 
 
 def read(path):

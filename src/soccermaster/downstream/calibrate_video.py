@@ -149,7 +149,7 @@ def write_cameras(
             VideoWriter(partial / OVERLAY_NAME, source.info.fps, size) as overlay,
             VideoWriter(partial / MAP_VIDEO_NAME, source.info.fps, empty_map.shape[:2]) as maps,
         ):
-            found = _calibrated(frames, pitch_threshold, athlete_threshold, window_frames)
+            found = calibrated_frames(frames, pitch_threshold, athlete_threshold, window_frames)
             pictures = track(source.iter(), "calibrating", total=len(source))
             for (_, _, image), (item, result, observed) in zip(pictures, found, strict=True):
                 name = f"camera_{names[num_frames]}.json"
@@ -185,13 +185,25 @@ def write_cameras(
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What the heads found in one frame, without its picture."""
+class SeenFrame:
+    """What the heads found in one frame, without its picture.
 
-    index: int  # from 0
+    Attributes:
+        index: from 0.
+        time_s: from the first frame.
+        shot: from 1.
+        image_size: (W, H) in pixels.
+        points_px: keypoints by number.
+        lines_px: two points on each line, by number.
+        feet_px: where people stand.
+        roles: of these people.
+        numbers: of these people.
+    """
+
+    index: int
     time_s: float
-    shot: int  # from 1
-    image_size: tuple[int, int]  # (W, H)
+    shot: int
+    image_size: tuple[int, int]
     points_px: dict[int, Any]
     lines_px: dict[int, Any]
     feet_px: Float[np.ndarray, "n 2"]
@@ -199,13 +211,23 @@ class _Seen:
     numbers: Int[np.ndarray, " n"]
 
 
-def _calibrated(
+def calibrated_frames(
     frames: Iterable[FramePredictions],
     pitch_threshold: float | None,
     athlete_threshold: float,
-    window_frames: int,
-) -> Iterator[tuple[_Seen, Calibration, bool]]:
-    """Each frame with its camera and whether it was observed, a window at a time."""
+    window_frames: int = WINDOW_FRAMES,
+) -> Iterator[tuple[SeenFrame, Calibration, bool]]:
+    """Each frame with its camera and whether it was observed, a window at a time.
+
+    Args:
+        frames: predictions in order; their pictures are not kept.
+        pitch_threshold: as in `calibrate_video`.
+        athlete_threshold: as in `calibrate_video`.
+        window_frames: calibrated together at most; a cut ends a window too.
+
+    Raises:
+        ValueError: predictions from a model without heads for the pitch.
+    """
     cuts, window, shot = CutDetector(), [], 0
     for frame in frames:
         begins = cuts.begins_shot(frame.image)
@@ -218,7 +240,7 @@ def _calibrated(
         yield from _calibrate_window(window)
 
 
-def _calibrate_window(window: list[_Seen]) -> Iterator[tuple[_Seen, Calibration, bool]]:
+def _calibrate_window(window: list[SeenFrame]) -> Iterator[tuple[SeenFrame, Calibration, bool]]:
     clip = calibrate_clip(
         [seen.points_px for seen in window],
         [seen.lines_px for seen in window],
@@ -229,7 +251,7 @@ def _calibrate_window(window: list[_Seen]) -> Iterator[tuple[_Seen, Calibration,
 
 def _seen(
     frame: FramePredictions, shot: int, pitch_threshold: float | None, athlete_threshold: float
-) -> _Seen:
+) -> SeenFrame:
     if frame.keypoints is None and frame.lines is None:
         raise ValueError(
             "expected a model that finds keypoints or lines of the pitch, got one without such "
@@ -238,10 +260,10 @@ def _seen(
     height, width = frame.image.shape[:2]
     points_px, lines_px = frame.pitch_px(pitch_threshold)
     people = frame.feet_px(athlete_threshold)
-    return _Seen(frame.index, frame.time_s, shot, (width, height), points_px, lines_px, *people)
+    return SeenFrame(frame.index, frame.time_s, shot, (width, height), points_px, lines_px, *people)
 
 
-def _record(seen: _Seen, result: Calibration, observed: bool, name: str) -> dict[str, Any]:
+def _record(seen: SeenFrame, result: Calibration, observed: bool, name: str) -> dict[str, Any]:
     known = result.camera is not None
     return {
         "frame": seen.index + 1,
@@ -264,7 +286,7 @@ def _draw(image: UInt8[np.ndarray, "H W 3"], result: Calibration) -> UInt8[np.nd
 
 
 def _map(
-    empty_map: UInt8[np.ndarray, "h w 3"], seen: _Seen, result: Calibration
+    empty_map: UInt8[np.ndarray, "h w 3"], seen: SeenFrame, result: Calibration
 ) -> UInt8[np.ndarray, "h w 3"]:
     camera = result.camera
     if camera is None:

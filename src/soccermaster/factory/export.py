@@ -30,8 +30,8 @@ import pyarrow as pa
 from soccermaster.data.datasets.game_state_file import LABELS_FILE, GameState, Polylines
 from soccermaster.data.datasets.game_state_writer import game_state_labels, write_predictions
 from soccermaster.data.images import image_size
-from soccermaster.factory.people import athletes_of, gather_people
-from soccermaster.factory.records import Records, array, make_table, rows_of
+from soccermaster.factory.people import athletes_of, corners_of, gather_people
+from soccermaster.factory.records import Records, array, make_table
 from soccermaster.factory.stage import ClipContext, Stage
 from soccermaster.factory.store import move_into_place, write_json, write_text
 from soccermaster.geometry import Camera, Pitch, visible_polylines
@@ -80,7 +80,7 @@ class Export(Stage):
             state = game_state(records, clip, camera, name, frames / "img1")
             self._write_sequence(sequence, state, frames / "img1")
             partial = predictions.with_name(f".{name}.{os.getpid()}.partial")
-            write_predictions(partial, _with_roles(state))
+            write_predictions(partial, state)
             move_into_place(partial, predictions)
             files = [release, sequence / LABELS_FILE, predictions]
         else:  # an earlier configuration may have found somebody
@@ -262,12 +262,7 @@ def game_state(
     athletes = athletes_of(records)
     boxes = _clipped(athletes.boxes_xyxy_px.astype(np.float64), clip.image_size)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    corners = np.full((len(people), 6), np.nan)
-    positions = records["positions"]
-    corners[rows_of(records["detections"], array(positions, "detection_id"))] = array(
-        positions, "left_middle_right_m"
-    )
-    corners_m = corners[people.tracked].reshape(-1, 3, 2)[:, [0, 2]].astype(np.float32)
+    corners_m = corners_of(records)[people.tracked].reshape(-1, 3, 2)[:, [0, 2]].astype(np.float32)
     athletes = dataclasses.replace(athletes, boxes_xyxy_px=boxes.astype(np.float32))
     athletes = athletes.select(inside)  # fmt: skip
     polylines = {
@@ -306,14 +301,6 @@ def _person(people: Any, boxes: np.ndarray, row: int) -> dict[str, Any]:
         "legibility_score": round(legibility, 4) if np.isfinite(legibility) else 0.0,
         "jersey_number": float(number) if 0 <= number < NO_NUMBER else None,
     }
-
-
-def _with_roles(state: GameState) -> GameState:
-    """Only people with a role: the evaluator knows no others."""
-    known = state.athletes.roles != UNKNOWN
-    return dataclasses.replace(
-        state, athletes=state.athletes.select(known), corners_m=state.corners_m[known]
-    )
 
 
 def _cameras(records: Records, clip: ClipContext) -> _ClipCameras:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from soccermaster.factory.records import Records, array, make_table, values_of
+from soccermaster.factory.records import Records, array, make_table, rows_of, values_of
 from soccermaster.structures import Athletes
 from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
 
@@ -137,6 +137,15 @@ def athletes_of(records: Records) -> Athletes:
         teams=people.teams[rows],
         positions_m=people.positions_m[rows].astype(np.float32),
     )
+
+
+def corners_of(records: Records) -> Float[np.ndarray, "M 6"]:
+    """Left, middle and right of the lower edge of each detection on the pitch; NaN unknown."""
+    detections, positions = records["detections"], records["positions"]
+    corners = np.full((detections.num_rows, 6), np.nan)
+    rows = rows_of(detections, array(positions, "detection_id"))
+    corners[rows] = array(positions, "left_middle_right_m").reshape(-1, 6)
+    return corners
 
 
 def track_table(people: People, track_id: Int[np.ndarray, " M"], source: str):

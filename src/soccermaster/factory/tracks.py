@@ -5,13 +5,14 @@ Each applies one rule of `soccermaster.tracking` to the records; the rule's own 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from soccermaster.factory.people import People, gather_people, track_table
+from soccermaster.factory.people import People, corners_of, gather_people, track_table
 from soccermaster.factory.records import Records, array, make_table, rows_of
 from soccermaster.factory.refine import NewRow, with_new_rows
 from soccermaster.factory.stage import ClipContext, Stage
@@ -85,21 +86,24 @@ class DropShort(Stage):
 
     Args:
         min_rows: least rows of a track.
+        enough_share: a track in this share of the clip's frames is kept however short; above 1:
+            none.
     """
 
     name = "drop_short"
     requires = frozenset({"detections", "track_ids"})
     provides = frozenset({"track_ids"})
 
-    def __init__(self, min_rows: int = 8) -> None:
-        self.min_rows = min_rows
+    def __init__(self, min_rows: int = 8, enough_share: float = math.inf) -> None:
+        self.min_rows, self.enough_share = min_rows, enough_share
 
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
         people = gather_people(records)
         track_id = people.track_id.copy()
+        least = min(self.min_rows, self.enough_share * clip.num_frames)
         for rows in rows_of_tracks(track_id).values():
-            if len(rows) < self.min_rows:
+            if len(rows) < least:
                 track_id[rows] = UNKNOWN
         return records.replace(track_ids=track_table(people, track_id, self.name))
 
@@ -271,7 +275,7 @@ class Fill(Stage):
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
         people = gather_people(records)
-        corners = _corners(records, people)
+        corners = corners_of(records)
         ends, shares = [], []
         for before, after in short_gaps(people.frame, people.track_id, self.max_gap_frames):
             steps = int(people.frame[after] - people.frame[before])
@@ -478,14 +482,6 @@ def provisional_teams(people: People, min_confidence: float = 0.3) -> Int[np.nda
 def _players_numbers(people: People) -> Int[np.ndarray, " M"]:
     with_number = np.isin(people.final_roles, (*_WITH_NUMBER, UNKNOWN))
     return np.where(with_number, people.final_numbers, UNKNOWN)
-
-
-def _corners(records: Records, people: People) -> Float[np.ndarray, "M 6"]:
-    corners = np.full((len(people), 6), np.nan)
-    positions = records["positions"]
-    rows = rows_of(records["detections"], array(positions, "detection_id"))
-    corners[rows] = array(positions, "left_middle_right_m")
-    return corners
 
 
 def _feet_px(boxes_xyxy_px: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 2"]:

@@ -50,14 +50,15 @@ def write_game_state(folder: Path | str, state: GameState) -> None:
 def write_predictions(file: Path | str, state: GameState) -> None:
     """Writes people as predictions, in the form that the SoccerNet evaluator reads.
 
-    A person without a position on the pitch is left out, for the evaluator compares positions.
+    A person without a position on the pitch or without a role is left out, for the evaluator
+    compares both.
 
     Args:
         file: `SNGS-xxx.json`; the evaluator wants a zip of them.
         state: of the sequence.
     """
     athletes = state.athletes
-    placed = np.nonzero(np.isfinite(athletes.positions_m).all(axis=1))[0]
+    placed = np.isfinite(athletes.positions_m).all(axis=1) & (athletes.roles != UNKNOWN)
     predictions = [
         {
             "id": str(i),
@@ -66,7 +67,7 @@ def write_predictions(file: Path | str, state: GameState) -> None:
             "bbox_pitch": _bbox_pitch(state, int(row), default=athletes.positions_m[row]),
             "confidence": 1.0,
         }
-        for i, row in enumerate(placed, start=1)
+        for i, row in enumerate(np.flatnonzero(placed), start=1)
     ]
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)

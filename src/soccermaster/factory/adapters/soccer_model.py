@@ -92,10 +92,13 @@ class SoccerPitch(LazyModel):
     def markings(self, frames: UInt8[np.ndarray, "n H W 3"]) -> list[PitchMarkings]:
         """Keypoints and lines in each frame."""
         self._check_loaded()
-        threshold = self.predictor.pitch_threshold if self.threshold is None else self.threshold
         return [
             pitch_markings(
-                found.image.shape[:2], found.keypoints, found.lines, threshold, threshold
+                found.image.shape[:2],
+                found.keypoints,
+                found.lines,
+                self.threshold,
+                self.threshold,
             )
             for found in _predict(self.predictor, frames)
         ]
@@ -105,8 +108,8 @@ def pitch_markings(
     image_size: tuple[int, int],
     keypoints: KeypointsPrediction | None,
     lines: LinesPrediction | None,
-    point_threshold: float,
-    line_threshold: float,
+    point_threshold: float | None,
+    line_threshold: float | None,
 ) -> PitchMarkings:
     """Predictions of one frame in pixels, NaN where the score is not above the threshold.
 
@@ -114,8 +117,8 @@ def pitch_markings(
         image_size: (H, W) of the frame.
         keypoints: None where they were not predicted.
         lines: None where they were not predicted.
-        point_threshold: for keypoints.
-        line_threshold: for lines, of the weaker end.
+        point_threshold: for keypoints; that of the head if None.
+        line_threshold: for lines, of the weaker end; likewise.
     """
     scale = np.array(image_size[::-1], np.float64)
     points_px = np.full((NUM_KEYPOINTS, 2), np.nan)
@@ -123,11 +126,11 @@ def pitch_markings(
     point_scores, line_scores = np.zeros(NUM_KEYPOINTS), np.zeros(len(LINES))
     if keypoints is not None:
         point_scores = keypoints.scores.double().numpy()
-        there = point_scores > point_threshold
+        there = keypoints.present(point_threshold).numpy()
         points_px[there] = keypoints.points_norm.double().numpy()[there] * scale
     if lines is not None:
         line_scores = lines.scores.double().numpy()
-        there = line_scores > line_threshold
+        there = lines.present(line_threshold).numpy()
         segments_px[there] = lines.segments_norm.double().numpy()[there] * scale
     return PitchMarkings(points_px, point_scores, segments_px, line_scores)
 
