@@ -28,8 +28,8 @@ def test_following_ids_have_colours_of_their_own():
 def test_boxes_of_one_frame_in_the_colours_of_their_tracks():
     frame = np.zeros((80, 100, 3), np.uint8)
     image = draw_tracks(frame, people(), 0)
-    assert tuple(image[40, 10]) == track_colour(1)
-    assert tuple(image[40, 60]) == GREY
+    np.testing.assert_allclose(image[40, 10], track_colour(1), atol=30)  # smooth edges
+    np.testing.assert_allclose(image[40, 60], GREY, atol=30)
     assert (draw_tracks(frame, people(), 5) == frame).all()
 
 
