@@ -69,6 +69,21 @@ def test_sources_without_text_teach_only_the_event(tmp_path):
     assert dataset[1].annotations.text is None
 
 
+def test_records_that_repeat_or_contradict_each_other(tmp_path):
+    again = {"comments_text": "x", "comments_text_anonymized": "Again."}
+    records = [record(), record(), record(**again), record("2_00_00.mp4"), record("3_00_00.mp4")]
+    write_list(tmp_path, [*records, record("3_00_00.mp4", caption="goal")])
+    for name in ("1_00_00.mp4", "2_00_00.mp4", "3_00_00.mp4"):
+        write_video(tmp_path, name)
+    seen = [clip.annotations for clip in MatchClips(tmp_path, "train", num_frames=2)]
+    assert [a.event for a in seen] == ["corner", "corner", "corner", None, None]
+    assert [a.text for a in seen][:2] == [None, "Again."]
+    kept = [clip.annotations for clip in MatchClips(tmp_path, "train", num_frames=2, repeats="keep")]
+    assert [a.event for a in kept] == ["corner"] * 5 + ["goal"]
+    with pytest.raises(ValueError, match="'unite' or 'keep', got 'drop'"):
+        MatchClips(tmp_path, "train", repeats="drop")
+
+
 def test_several_sources_are_read_one_after_the_other(tmp_path):
     for source in ("MatchTime", "SoccerReplay-1988"):
         write_list(tmp_path, [record()], source=source, split="test")

@@ -9,13 +9,13 @@ from soccermaster.geometry import (
     Camera,
     Pitch,
     clip_segments,
-    keypoints_from_polylines,
     points_from_polylines,
     segments_from_polylines,
     visible_keypoints,
     visible_polylines,
     visible_segments,
 )
+from soccermaster.geometry.crossings import fit_lines, line_crossings
 from soccermaster.geometry.ground_fit import GroundMarks, marking_errors_px
 from soccermaster.metrics.calibration import CalibrationMetrics
 from soccermaster.vocabulary import LINES
@@ -30,10 +30,17 @@ VIEWS = {
 view = pytest.mark.parametrize("camera", VIEWS.values(), ids=VIEWS.keys())
 
 
+def crossings(polylines_px, size):
+    """Keypoints by the first kind of derivation alone."""
+    size = np.asarray(size, float)
+    points_px, known = line_crossings(fit_lines(polylines_px, size), polylines_px, size)
+    return points_px[:57], known[:57]
+
+
 @view
 def test_crossings_of_visible_lines_are_the_projected_keypoints(camera):
     polylines_px = visible_polylines(camera, PITCH)
-    points_px, known = keypoints_from_polylines(polylines_px, SIZE)
+    points_px, known = crossings(polylines_px, SIZE)
     projected_px = visible_keypoints(camera, PITCH)
     found = ~np.isnan(points_px[:, 0])
     assert found.any()
@@ -43,7 +50,7 @@ def test_crossings_of_visible_lines_are_the_projected_keypoints(camera):
 
 @view
 def test_a_keypoint_is_not_called_absent_where_it_is_visible(camera):
-    points_px, known = keypoints_from_polylines(visible_polylines(camera, PITCH), SIZE)
+    points_px, known = crossings(visible_polylines(camera, PITCH), SIZE)
     absent = known & np.isnan(points_px[:, 0])
     projected_px = visible_keypoints(camera, PITCH)
     inside = ((projected_px > 0) & (projected_px < SIZE)).all(axis=1)
@@ -61,7 +68,7 @@ def test_segments_of_annotations_are_what_the_camera_sees(camera):
 def test_an_unlisted_line_leaves_its_crossings_with_listed_lines_unknown():
     polylines_px = visible_polylines(VIEWS["left goal"], PITCH)
     del polylines_px["Big rect. left main"]
-    points_px, known = keypoints_from_polylines(polylines_px, SIZE)
+    points_px, known = crossings(polylines_px, SIZE)
     assert not known[25 - 1]  # on "Big rect. left bottom", which is listed
     assert np.isnan(points_px[25 - 1]).all()
     assert known[4 - 1]
@@ -71,11 +78,11 @@ def test_an_unlisted_line_leaves_its_crossings_with_listed_lines_unknown():
 
 def test_a_line_from_border_to_border_has_no_end_in_the_image():
     across = {"Side line top": np.array([(0.0, 100.0), (960.0, 120.0)])}
-    _, known = keypoints_from_polylines(across, SIZE)
+    _, known = crossings(across, SIZE)
     assert known[[1 - 1, 3 - 1]].all()
     assert not known[2 - 1]  # the middle line may be hidden
     short = {"Side line top": np.array([(0.0, 100.0), (700.0, 120.0)])}
-    _, known = keypoints_from_polylines(short, SIZE)
+    _, known = crossings(short, SIZE)
     assert not known[[1 - 1, 3 - 1]].any()
 
 
@@ -83,10 +90,10 @@ def test_least_squares_line_and_margin():
     vertical = np.array([(480.0, 50.0), (480.0, 500.0)])
     noisy = np.array([(0.0, 101.0), (320.0, 99.0), (640.0, 99.0), (960.0, 101.0)])
     polylines_px = {"Side line top": noisy, "Middle line": vertical, "Circle left": vertical}
-    points_px, _ = keypoints_from_polylines(polylines_px, SIZE)
+    points_px, _ = crossings(polylines_px, SIZE)
     assert np.allclose(points_px[2 - 1], (480, 100))
     far = {"Side line top": noisy - (0, 380), "Middle line": vertical}  # crosses at y = -280
-    points_px, known = keypoints_from_polylines(far, SIZE)
+    points_px, known = crossings(far, SIZE)
     assert known[2 - 1]
     assert np.isnan(points_px[2 - 1]).all()
 
@@ -96,7 +103,7 @@ def test_parallel_lines_have_no_crossing():
         "Side line top": np.array([(0.0, 0.0), (900.0, 0.0)]),
         "Middle line": np.array([(0.0, 9.0), (900.0, 9.0)]),
     }
-    points_px, known = keypoints_from_polylines(lines, SIZE)
+    points_px, known = crossings(lines, SIZE)
     assert known[2 - 1]
     assert np.isnan(points_px[2 - 1]).all()
 
@@ -106,7 +113,7 @@ def test_a_single_point_is_unknown_not_absent():
     segments_px, known = segments_from_polylines(polylines_px, SIZE)
     assert known.tolist() == [name != "Middle line" for name in LINES]
     assert np.isnan(segments_px).all()
-    _, known = keypoints_from_polylines(polylines_px, SIZE)
+    _, known = crossings(polylines_px, SIZE)
     assert not known[[2 - 1, 29 - 1]].any()
 
 

@@ -39,3 +39,10 @@ def test_many_lines_are_as_good_as_one_by_one():
     last, last_worth = choose_ends(points[-1:], scores[-1:], masks[-1:], 1.0)
     assert torch.allclose(ends[-1:], last)
     assert torch.allclose(worth[-1:], last_worth)
+
+
+def test_weak_peaks_are_not_compared():
+    true = torch.tensor([[[4.0, 5.0], [40.0, 20.0]], [[10.0, 2.0], [12.0, 30.0]]])
+    scores = torch.tensor([[0.5, 0.4], [0.01, 0.02]])
+    _, worth = choose_ends(true, scores, drawn(true, (36, 64)), sigma=1.0, least=0.2)
+    assert worth[0] > 0.6 and worth[1] == 0

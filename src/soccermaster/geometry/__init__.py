@@ -5,7 +5,6 @@ from soccermaster.geometry.frames import change_frame, planar_transform
 from soccermaster.geometry.homography import apply_homography, estimate_homography
 from soccermaster.geometry.intersections import (
     PitchPoints,
-    keypoints_from_polylines,
     points_from_polylines,
     segments_from_polylines,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "change_frame",
     "clip_segments",
     "estimate_homography",
-    "keypoints_from_polylines",
     "planar_transform",
     "points_from_polylines",
     "segments_from_polylines",

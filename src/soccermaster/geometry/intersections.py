@@ -73,6 +73,11 @@ class PitchPoints:
         """The points that have heatmaps."""
         return self.points_px[:NUM_KEYPOINTS]
 
+    @property
+    def keypoints_known(self) -> Bool[np.ndarray, " 57"]:
+        """`known` of the points that have heatmaps."""
+        return self.known[:NUM_KEYPOINTS]
+
 
 def points_from_polylines(
     polylines_px: Mapping[str, Float[np.ndarray, "n 2"]],
@@ -115,32 +120,6 @@ def points_from_polylines(
         known |= np.isfinite(points_px[:, 0])
         restored = restore(points_px, known, places, polylines_px, size)
     return PitchPoints(points_px, known, restored, image_from_pitch, tuple(reasons))
-
-
-def keypoints_from_polylines(
-    polylines_px: Mapping[str, Float[np.ndarray, "n 2"]],
-    image_size: tuple[int, int],
-) -> tuple[Float[np.ndarray, "57 2"], Bool[np.ndarray, " 57"]]:
-    """Keypoints 1..30 as crossings of annotated lines; 31..57 are always unknown here.
-
-    `points_from_polylines` derives all of them.
-
-    Args:
-        polylines_px: annotated points by class name; other classes than lines are ignored.
-        image_size: (W, H) in pixels.
-
-    Returns:
-        points_px: see `line_crossings`.
-        known: see `line_crossings`.
-    """
-    size = np.asarray(image_size, np.float64)
-    polylines_px = {
-        name: np.asarray(points, np.float64).reshape(-1, 2)
-        for name, points in polylines_px.items()
-        if name in LINES
-    }
-    points_px, known = line_crossings(fit_lines(polylines_px, size), polylines_px, size)
-    return points_px[:NUM_KEYPOINTS], known[:NUM_KEYPOINTS]
 
 
 def segments_from_polylines(

@@ -15,6 +15,7 @@ def choose_ends(
     scores: Float[Tensor, "n K"],
     masks: Float[Tensor, "n h w"],
     sigma: float,
+    least: float = 0.0,
 ) -> tuple[Float[Tensor, "n 2 2"], Float[Tensor, " n"]]:
     """The best pair of candidates for the ends of each line.
 
@@ -28,6 +29,8 @@ def choose_ends(
         scores: of the candidates, 0..1.
         masks: of the lines, 0..1, drawn with `sigma`.
         sigma: in cells.
+        least: lines whose peaks are too weak for any pair to be worth this are not compared with
+            their masks, which is most of the work; their worth is 0.
 
     Returns:
         The two ends in cells, and the worth of the pair, 0..1.
@@ -35,12 +38,9 @@ def choose_ends(
     first, second = torch.triu_indices(points.shape[1], points.shape[1], 1, device=points.device)
     pairs = torch.stack([points[:, first], points[:, second]], dim=2)  # (n, P, 2, 2)
     strength = (scores[:, first] * scores[:, second]).clamp(min=0) ** 0.25
-    overlap = torch.cat(
-        [
-            _overlap(some, of_them, sigma)
-            for some, of_them in zip(pairs.split(_CHUNK), masks.split(_CHUNK), strict=True)
-        ]
-    )
+    overlap = torch.zeros_like(strength)
+    for some in (strength.amax(1) >= least).nonzero().squeeze(1).split(_CHUNK):
+        overlap[some] = _overlap(pairs[some], masks[some], sigma).to(overlap.dtype)
     worth, best = (strength * overlap).max(1)
     return pairs[torch.arange(len(pairs), device=best.device), best], worth
 

@@ -150,6 +150,7 @@ class PitchLines(Task):
                 scores.flatten(0, 1),
                 output.masks.flatten(0, 2),
                 MASK_SIGMA,
+                least=self.threshold / 2,
             )
             segments = rearrange(flat / cells, "(f L) ends xy -> f L ends xy", L=len(LINES))
             worth = rearrange(worth, "(f L) -> f L", L=len(LINES))

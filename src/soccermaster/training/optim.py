@@ -97,7 +97,7 @@ class AdamWCosine:
         groups = self.groups(model)
         if not groups:
             raise ValueError("expected something to train, but every part of the model is frozen")
-        optimizer = torch.optim.AdamW(groups, betas=tuple(self.betas))
+        optimizer = torch.optim.AdamW(groups, betas=tuple(self.betas), fused=True)
         per_epoch = max(1, steps_per_epoch or total_steps)
         schedules = [self.schedule(group["lr"], total_steps, per_epoch) for group in groups]
         return optimizer, LambdaLR(optimizer, schedules)

@@ -59,7 +59,7 @@ class MatchClips(IndexedClips):
 
     The video is cut into `num_frames` equal intervals and the middle frame of each is taken.
 
-    A list may name one video several times, with several classes; each entry is a clip of its own.
+    A list may name one video several times, in a few cases under several classes: see `repeats`.
     The matches of MatchTime valid lie in the test split of SoccerNet-v2.
 
     Args:
@@ -74,6 +74,10 @@ class MatchClips(IndexedClips):
             warning.
         short: what to do about a video of fewer frames than `num_frames`: "error" when it is read,
             or "pad": take them all, repeat the last one and mark it as padding.
+        repeats: what to do about videos that are listed more than once. "unite": records of the
+            same class and text are one clip, and a video under several classes has no event (it
+            neither teaches nor counts one; its texts stay). "keep": every record is a clip with its
+            one class, as in the release, so that they contradict each other.
         index: Parquet file, or the folder that holds it; None: the one in the cache folder, which
             is built where it is missing or stale.
 
@@ -117,8 +121,11 @@ class MatchClips(IndexedClips):
         image_size: tuple[int, int] | None = None,
         missing: Literal["error", "skip"] = "error",
         short: Literal["error", "pad"] = "pad",
+        repeats: Literal["unite", "keep"] = "unite",
         index: Path | str | None = None,
     ) -> None:
+        if repeats not in ("unite", "keep"):
+            raise ValueError(f"expected repeats='unite' or 'keep', got {repeats!r}.")
         if missing not in ("error", "skip"):
             raise ValueError(f"expected missing='error' or 'skip', got {missing!r}.")
         self.num_frames = num_frames
@@ -138,7 +145,7 @@ class MatchClips(IndexedClips):
         _check_events(table, event_classes(events), lists)
         present = table.filter(table["present"])
         self._report_absent(table, present, missing, f"{root}, split {split}")
-        self._records = present.combine_chunks()
+        self._records = (_united(present) if repeats == "unite" else present).combine_chunks()
         has_text = self._records["text"].null_count < len(self._records)
         self.provides = frozenset({"event", "text"} if has_text else {"event"})
 
@@ -289,6 +296,21 @@ def _check_events(table: pa.Table, events: Sequence[str], lists: dict[str, Path]
     if len(strange):
         first = strange.slice(0, 1).to_pylist()[0]
         check_event(first["event"], events, lists[first["source"]], first["number"])
+
+
+def _united(records: pa.Table) -> pa.Table:
+    """Equal records once, and no event where one video has several."""
+    records = records.append_column("row", pa.array(range(len(records)), pa.int64()))
+    equal = records.group_by(["source", "video", "event", "text"]).aggregate([("row", "min")])
+    videos = records.group_by(["source", "video"]).aggregate(
+        [("event", "count_distinct"), ("row", "list")]
+    )
+    torn = videos.filter(pc.greater(videos["event_count_distinct"], 1))["row_list"]
+    event = pc.if_else(
+        pc.is_in(records["row"], pc.list_flatten(torn)), pa.scalar(None, pa.string()), records["event"]
+    )
+    records = records.set_column(records.schema.get_field_index("event"), "event", event)
+    return records.take(pa.array(sorted(equal["row_min"].to_pylist()))).drop_columns("row")
 
 
 def _present(paths: Sequence[Path]) -> set[Path]:

@@ -30,7 +30,7 @@ from soccermaster.data.errors import DatasetError
 from soccermaster.data.images import VideoError, image_size
 from soccermaster.data.indexing.index import Part, Scan
 from soccermaster.data.indexing.problems import Problems
-from soccermaster.geometry import Camera, keypoints_from_polylines, segments_from_polylines
+from soccermaster.geometry import Camera, points_from_polylines, segments_from_polylines
 from soccermaster.structures import Cameras, Keypoints, Lines
 
 #: Size (W, H) that the parameters in camera files are for, and that of the real pictures.
@@ -60,7 +60,7 @@ class SoccerNetCalibration(SequenceClips):
     """
 
     name = "soccernet_calibration"
-    version = "soccernet_calibration-1"
+    version = "soccernet_calibration-2"
     download: ClassVar[Download | None] = Download(
         "Ask for access at https://huggingface.co/datasets/SoccerNet/SN-Calibration-2023 and log "
         "in with `hf auth login`.",
@@ -202,8 +202,10 @@ def read_picture_labels(file: Path, problems: Problems | None = None) -> Sequenc
     picture = path_inside(file.parent, f"{file.stem}.jpg", file, "picture")
     height, width = size = _size_of(picture, file, problems)
     polylines_px = {name: points * (width, height) for name, points in polylines.items()}
-    points_px, points_known = keypoints_from_polylines(polylines_px, (width, height))
-    segments_px, lines_known = segments_from_polylines(polylines_px, (width, height))
+    points = points_from_polylines(polylines_px, (width, height))
+    segments_px, lines_known = segments_from_polylines(
+        polylines_px, (width, height), points.keypoints_px
+    )
     cameras = None
     if _camera_file(file).is_file():
         camera = read_camera(_camera_file(file), (width, height))
@@ -216,7 +218,7 @@ def read_picture_labels(file: Path, problems: Problems | None = None) -> Sequenc
         frame_numbers=np.array([1]),
         people_labeled=np.array([False]),
         athletes=None,
-        keypoints=Keypoints(points_px[None], points_known[None]),
+        keypoints=Keypoints(points.keypoints_px[None], points.keypoints_known[None]),
         lines=Lines(segments_px[None], lines_known[None]),
         turned=np.array([should_turn_names(polylines)]),
         cameras=cameras,

@@ -35,7 +35,7 @@ from soccermaster.data.download import Download
 from soccermaster.data.errors import DatasetError
 from soccermaster.data.indexing.index import Part, Scan, Stamp, stamp
 from soccermaster.data.indexing.problems import Problems
-from soccermaster.geometry import keypoints_from_polylines, segments_from_polylines
+from soccermaster.geometry import points_from_polylines, segments_from_polylines
 from soccermaster.structures import Keypoints, Lines
 from soccermaster.vocabulary import ROLES
 
@@ -57,7 +57,7 @@ class SoccerNetGSR(SequenceClips):
     """
 
     name = "soccernet_gsr"
-    version = "soccernet_gsr-1"
+    version = "soccernet_gsr-2"
     download: ClassVar[Download | None] = Download(
         "Ask for access at https://huggingface.co/datasets/SoccerNet/SN-GSR-2024 and log in with "
         "`hf auth login`; the labels of the test split may come from SoccerNet/SN-GroundTruth.",
@@ -142,8 +142,8 @@ def sequence_labels(state: GameState, legibility: np.ndarray) -> SequenceLabels:
     size = state.image_size[::-1]
     for frame in range(len(state.frame_numbers)):
         polylines_px = state.polylines.of_frame(frame, state.image_size)
-        points.append(keypoints_from_polylines(polylines_px, size))
-        segments.append(segments_from_polylines(polylines_px, size))
+        points.append(points_from_polylines(polylines_px, size))
+        segments.append(segments_from_polylines(polylines_px, size, points[-1].keypoints_px))
         turned.append(should_turn_names(state.polylines.of_frame(frame)))
     labeled = state.pitch_labeled[:, None]
     state.athletes.legibility[:] = legibility
@@ -156,7 +156,8 @@ def sequence_labels(state: GameState, legibility: np.ndarray) -> SequenceLabels:
         people_labeled=state.people_labeled,
         athletes=state.athletes,
         keypoints=Keypoints(
-            np.stack([xy for xy, _ in points]), np.stack([known for _, known in points]) & labeled
+            np.stack([p.keypoints_px for p in points]),
+            np.stack([p.keypoints_known for p in points]) & labeled,
         ),
         lines=Lines(
             np.stack([xy for xy, _ in segments]),
