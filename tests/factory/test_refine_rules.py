@@ -1,4 +1,4 @@
-"""The rules of refinement, case by case. Masks are drawn one pixel of theirs to one of the frame."""
+"""The rules of refinement, case by case; masks have the size of the frame."""
 
 import dataclasses
 
@@ -113,9 +113,7 @@ def test_a_ball_is_never_taken_and_two_masks_are_not_one_place():
 
 
 def test_prompts_come_from_long_runs_of_large_boxes():
-    people = gather_people(
-        people_at([(t, 10, 1) for t in (0, 1, 2, 4)] + [(0, 90, 2), (1, 90, 2)])
-    )
+    people = gather_people(people_at([(t, 10, 1) for t in (0, 1, 2, 4)] + [(0, 90, 2), (1, 90, 2)]))
     seeds = seed_rows(people, RULES)
     assert people.frame[seeds].tolist() == [0, 1, 2] and set(people.track_id[seeds]) == {1}
     assert not seed_rows(people, dataclasses.replace(RULES, min_box_px=21)).any()
@@ -213,7 +211,7 @@ def test_opening_removes_what_is_thin_and_closing_small_holes():
     person = mask_of((100, 100, 140, 200))
     thin = mask_of((100, 100, 140, 200), (140, 150, 300, 154))
     hole = person & ~mask_of((118, 150, 121, 153))
-    assert mask_boxes(opened_and_closed(thin, 10, SIZE)[None], SIZE)[0, 2] <= 141
+    assert mask_boxes(opened_and_closed(thin, 10, SIZE)[None], SIZE)[0, 2] < 145
     assert opened_and_closed(hole, 10, SIZE)[150:153, 118:121].all()
     assert not opened_and_closed(mask_of((0, 0, 300, 4)), 10, SIZE).any()
     assert (opened_and_closed(thin, 1, SIZE) == thin).all()

@@ -1,4 +1,4 @@
-"""A noisy oracle in place of SAM 2: masks of the people of `factory.oracle`, known from the truth."""
+"""A noisy oracle in place of SAM 2: masks of the people of `factory.oracle`, from the truth."""
 
 from __future__ import annotations
 

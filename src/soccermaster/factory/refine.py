@@ -260,9 +260,9 @@ def with_new_rows(
     same = track_id == people.track_id
     tracks = make_table(
         "track_ids",
-        source=np.array(
-            [*np.where(same, old_sources, source), *([source] * len(added))], object
-        )[known],
+        source=np.array([*np.where(same, old_sources, source), *([source] * len(added))], object)[
+            known
+        ],
         frame=frame[known],
         detection_id=ids[known],
         track_id=all_tracks[known],

@@ -173,7 +173,8 @@ def merge_mean_embeddings(
     """The official rule: the nearest two tracks become one, until the nearest are too far apart.
 
     The distance is the cosine distance of the mean embeddings, at most `max_distance`; the two must
-    not share a frame, and both must have an embedding other than 0. That of the merged track is the mean weighted by frames, so chains
+    not share a frame, and a track without an embedding, or with one of zero, merges with nobody.
+    The embedding of the merged track is the mean weighted by frames, so chains
     of resemblance can form. Neither team nor place nor time is asked.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Tracks of more than one person, which are split, and tracks of nobody: off the pitch, or short."""
+"""Tracks of more than one person, which are split, and of nobody: off the pitch, or short."""
 
 from __future__ import annotations
 
