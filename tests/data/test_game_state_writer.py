@@ -65,6 +65,14 @@ def test_predictions_have_what_the_evaluator_needs(tmp_path):
     assert len(entry["bbox_pitch"]) == 6 and None not in entry["bbox_pitch"].values()
 
 
+def test_the_evaluator_knows_no_unknown_number(tmp_path):
+    read = read_game_state(write(tmp_path, [image(1)], [person(1, 1, jersey="X")]))
+    assert read.athletes.numbers.tolist() == [-1]
+    write_predictions(tmp_path / "SNGS-060.json", read)
+    (entry,) = json.loads((tmp_path / "SNGS-060.json").read_text())["predictions"]
+    assert entry["attributes"]["jersey"] is None
+
+
 def test_predictions_are_read_as_they_were_written(tree, tmp_path):
     state = read_game_state(tree / "SoccerNetGS/valid/SNGS-021")
     write_predictions(tmp_path / "SNGS-021.json", state)

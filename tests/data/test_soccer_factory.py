@@ -70,6 +70,24 @@ def test_people_and_cameras_of_a_sequence(tmp_path):
         assert known[0].all() and not known[1].any()
 
 
+@pytest.mark.parametrize(
+    ("number", "role", "legibility", "read"),
+    [
+        (7.0, "player", None, UNKNOWN),  # of the track; nobody looked here
+        (None, "player", None, UNKNOWN),
+        (None, "goalkeeper", None, UNKNOWN),
+        (None, None, None, UNKNOWN),
+        (None, "referee", None, NO_NUMBER),
+        (None, "player", 0.9, NO_NUMBER),
+        (7.0, "player", 0.0, 7),
+    ],
+)
+def test_a_number_that_nobody_looked_for_is_unknown(tmp_path, number, role, legibility, read):
+    write_sequence(tmp_path, {"1": frame(person(number, role, legibility))})
+    athletes = SoccerFactory(tmp_path, "train", num_frames=1)[0].annotations.athletes
+    assert athletes.numbers.tolist() == [read]
+
+
 def test_cameras_follow_the_decoded_size(tmp_path):
     write_sequence(tmp_path, {"1": frame(person())})
     found = SoccerFactory(tmp_path, "train", num_frames=1, image_size=(180, 160))[0].annotations

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from soccermaster.data.datasets import SoccerFactory, SoccerNetGSR
+from soccermaster.data.datasets.game_state_file import read_game_state
 from soccermaster.factory.executors import LocalExecutor
 from soccermaster.factory.runner import build_dataset
 from soccermaster.training.run import train
-from soccermaster.vocabulary import ROLES
+from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
 from tests.configs import compose_train
-from tests.factory.clips import stand_in_chain, write_still_video
+from tests.factory.clips import ORDER, stand_in_chain, write_still_video
 
 FRAMES = 10
 
@@ -54,6 +55,38 @@ def test_the_reader_of_soccernet_reads_the_same_people(exported):
     np.testing.assert_allclose(people.boxes_xyxy_px[order], ours.boxes_xyxy_px[same], atol=0.01)
     assert (people.track_ids >= 0).all() and np.isfinite(people.positions_m).all()
     assert clip.annotations.lines.known.all()
+
+
+def test_numbers_that_nobody_looked_for_are_unknown_and_not_absent(tmp_path):
+    video, points = write_still_video(tmp_path / "in", 3, FRAMES)
+    dear = {
+        "_target_": "soccermaster.factory.read.Legibility",
+        "model": {"_target_": "tests.factory.stand_ins.Reader"},
+        "crops_per_track": 2,
+    }
+    chain = stand_in_chain(points, legibility=dear)
+    build_dataset(video, tmp_path / "out", chain, LocalExecutor(1, 1, "cpu"))
+    people = SoccerFactory(tmp_path / "out", "train", num_frames=FRAMES)[0].annotations.athletes
+    judged = np.isfinite(people.legibility)
+    assert 0 < judged.sum() < len(people) / 2
+    taught = people.readable_numbers("official")
+    assert set(taught[judged]) == {7} and set(taught[~judged]) == {UNKNOWN}
+
+
+def test_without_a_reader_nothing_is_said_about_numbers(tmp_path):
+    video, points = write_still_video(tmp_path / "in", 3, FRAMES)
+    order = [name for name in ORDER if name not in ("legibility", "numbers", "roles")]
+    order.insert(order.index("remove_outside"), "detector_roles")
+    chain = stand_in_chain(
+        points, order, detector_roles={"_target_": "soccermaster.factory.read.DetectorRoles"}
+    )
+    build_dataset(video, tmp_path / "out", chain, LocalExecutor(1, 1, "cpu"))
+    people = SoccerFactory(tmp_path / "out", "train", num_frames=FRAMES)[0].annotations.athletes
+    assert set(people.readable_numbers("official")) == {UNKNOWN}
+    state = read_game_state(tmp_path / "out/SoccerNetGS/train/SNGS-10001")
+    assert set(state.athletes.numbers) <= {UNKNOWN, NO_NUMBER} and len(state.athletes) == len(
+        people
+    )
 
 
 def test_predictions_have_what_the_evaluator_wants(exported):

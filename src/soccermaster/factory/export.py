@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ from soccermaster.factory.records import Records, array, make_table
 from soccermaster.factory.stage import ClipContext, Stage
 from soccermaster.factory.store import move_into_place, write_json, write_text
 from soccermaster.geometry import Camera, Pitch, visible_polylines
-from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
+from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, UNKNOWN
 
 #: The first clip is SNGS-10001, and image ids begin with this digit, as in the release.
 FIRST_NUMBER, SPLIT_DIGIT = 10000, "6"
@@ -228,7 +229,11 @@ class _ClipCameras:
 
 
 def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -> dict[str, Any]:
-    """Labels per frame as in SoccerFactory's release: frames from "1" on; R is [R | t]."""
+    """Labels per frame as in SoccerFactory's release: frames from "1" on; R is [R | t].
+
+    A legibility that nobody judged is null, unlike there. Without a number and without a legibility
+    nothing is known of the number; without a number alone, there is none to read.
+    """
     people = gather_people(records)
     frames: dict[str, Any] = {}
     boxes = _clipped(people.boxes_xyxy_px, clip.image_size)
@@ -257,14 +262,20 @@ def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -
 def game_state(
     records: Records, clip: ClipContext, cameras: _ClipCameras, name: str, frames: Path
 ) -> GameState:
-    """The clip as a SoccerNet game state; markings are projected by the valid cameras."""
+    """The clip as a SoccerNet game state; markings are projected by the valid cameras.
+
+    Numbers that nobody read stay unknown.
+    """
     people = gather_people(records)
     athletes = athletes_of(records)
     boxes = _clipped(athletes.boxes_xyxy_px.astype(np.float64), clip.image_size)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     corners_m = corners_of(records)[people.tracked].reshape(-1, 3, 2)[:, [0, 2]].astype(np.float32)
-    athletes = dataclasses.replace(athletes, boxes_xyxy_px=boxes.astype(np.float32))
-    athletes = athletes.select(inside)  # fmt: skip
+    athletes = dataclasses.replace(
+        athletes,
+        boxes_xyxy_px=boxes.astype(np.float32),
+        numbers=people.final_numbers[people.tracked],
+    ).select(inside)
     polylines = {
         t: {
             marking: points_px / clip.image_size
@@ -294,11 +305,13 @@ def _person(people: Any, boxes: np.ndarray, row: int) -> dict[str, Any]:
     x0, y0, x1, y1 = (round(float(value), 3) for value in boxes[row])
     number, role = int(people.final_numbers[row]), int(people.final_roles[row])
     legibility = float(people.legibility[row])
+    if number == UNKNOWN and legibility > LEGIBLE_ABOVE:
+        legibility = math.nan  # legible without a number would say that there is none to read
     return {
         "id": int(people.detection_id[row]),
         "bbox_ltwh": [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)],
         "role": None if role == UNKNOWN else ROLES[role],
-        "legibility_score": round(legibility, 4) if np.isfinite(legibility) else 0.0,
+        "legibility_score": round(legibility, 4) if np.isfinite(legibility) else None,
         "jersey_number": float(number) if 0 <= number < NO_NUMBER else None,
     }
 

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,15 @@ def write_predictions(file: Path | str, state: GameState) -> None:
     """Writes people as predictions, in the form that the SoccerNet evaluator reads.
 
     A person without a position on the pitch or without a role is left out, for the evaluator
-    compares both.
+    compares both. A number that nobody knows is null, for the evaluator knows no unknown.
 
     Args:
         file: `SNGS-xxx.json`; the evaluator wants a zip of them.
         state: of the sequence.
     """
     athletes = state.athletes
+    numbers = np.where(athletes.numbers == UNKNOWN, NO_NUMBER, athletes.numbers)
+    state = replace(state, athletes=replace(athletes, numbers=numbers))
     placed = np.isfinite(athletes.positions_m).all(axis=1) & (athletes.roles != UNKNOWN)
     predictions = [
         {

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from soccermaster.data.datasets.game_state_file import (
+    ROLES_WITH_NUMBER,
     check_present,
     shirt_number,
     without_mistakes,
@@ -52,12 +53,14 @@ class SoccerFactory(SequenceClips):
 
     The release has no splits: all of it is "train".
 
-    A number outside of 0..99 is none, a role of null is unknown. A frame without a valid camera has
+    A number outside of 0..99 is none, a role of null is unknown. Where nobody judged how legible a
+    number is (null), the number of a player or goalkeeper is unknown in that row: it was voted for
+    the whole track, and whether it can be read here nobody said. A frame without a valid camera has
     no known lines or keypoints. The file's `R` is [R | t], 3x4, in the centred pitch frame.
     """
 
     name = "soccer_factory"
-    version = "soccer_factory-1"
+    version = "soccer_factory-2"
     download: ClassVar[Download | None] = Download(
         "SoccerMaster's authors offer soccer_factory_annotations.tar.gz and seven archives of "
         "videos (126 GB); their script extracts the frames to sn500/SNGS-1xxxx/img1."
@@ -200,18 +203,21 @@ def _person(record: Record) -> tuple[Any, ...]:
         {"bbox_ltwh": [record.items("bbox_ltwh")]}, record.file, record.where
     ).matrix("bbox_ltwh", (1, 4))
     role, jersey = record.value.get("role"), record.value.get("jersey_number")
+    number = NO_NUMBER
     if role is not None and role not in ROLES:
         raise record.wrong(f"one of {', '.join(ROLES)}, or null", role, nearest(str(role), ROLES))
     if jersey is not None:
         number = shirt_number(record.number("jersey_number"))
-        jersey = NO_NUMBER if number == UNKNOWN else number
+        number = NO_NUMBER if number == UNKNOWN else number
     legibility = math.nan
     if record.value.get("legibility_score") is not None:
         legibility = record.number("legibility_score")
+    elif role in (None, *ROLES_WITH_NUMBER):
+        number = UNKNOWN
     return (
         (x, y, x + w, y + h),
         UNKNOWN if role is None else ROLES.index(role),
-        NO_NUMBER if jersey is None else jersey,
+        number,
         legibility,
     )
 
