@@ -78,9 +78,7 @@ def test_records_that_repeat_or_contradict_each_other(tmp_path):
     seen = [clip.annotations for clip in MatchClips(tmp_path, "train", num_frames=2)]
     assert [a.event for a in seen] == ["corner", "corner", "corner", None, None]
     assert [a.text for a in seen][:2] == [None, "Again."]
-    kept = [
-        clip.annotations for clip in MatchClips(tmp_path, "train", num_frames=2, repeats="keep")
-    ]
+    kept = [clip.annotations for clip in MatchClips(tmp_path, "train", num_frames=2, repeats="keep")]
     assert [a.event for a in kept] == ["corner"] * 5 + ["goal"]
     with pytest.raises(ValueError, match="'unite' or 'keep', got 'drop'"):
         MatchClips(tmp_path, "train", repeats="drop")

@@ -307,9 +307,7 @@ def _united(records: pa.Table) -> pa.Table:
     )
     torn = videos.filter(pc.greater(videos["event_count_distinct"], 1))["row_list"]
     event = pc.if_else(
-        pc.is_in(records["row"], pc.list_flatten(torn)),
-        pa.scalar(None, pa.string()),
-        records["event"],
+        pc.is_in(records["row"], pc.list_flatten(torn)), pa.scalar(None, pa.string()), records["event"]
     )
     records = records.set_column(records.schema.get_field_index("event"), "event", event)
     return records.take(pa.array(sorted(equal["row_min"].to_pylist()))).drop_columns("row")
