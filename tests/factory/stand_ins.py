@@ -136,6 +136,18 @@ class Slow(Stage):
         return records
 
 
+class FailsAtTheEnd(Stage):
+    """Does nothing, and fails to write about all clips."""
+
+    name = "spoils"
+
+    def run(self, clip: ClipContext, records: Records) -> Records:
+        return records
+
+    def finish(self, output: Path, clips: list[tuple[str, int]], gone: list[int]) -> list[str]:
+        raise OSError("the disk is full")
+
+
 class FailsAt(Stage):
     """Fails, or ends its process, on the clips whose id holds a word; once if a file is given."""
 

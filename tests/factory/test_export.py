@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +114,22 @@ def test_coco_and_yolo_hold_the_same_boxes(exported):
     np.testing.assert_allclose(ltwh, boxes, atol=0.01)
     assert (output / "yolo/images/train/SNGS-10001_000001.jpg").is_file()
     assert "  3: player" in (output / "yolo/data.yaml").read_text()
+
+
+def test_yolo_finds_its_pictures_from_anywhere(exported, tmp_path, monkeypatch):
+    pytest.importorskip("ultralytics", reason="the extra yolo is not installed")
+    from ultralytics.data.utils import check_det_dataset
+
+    output, _ = exported
+    monkeypatch.chdir(tmp_path)
+    found = check_det_dataset(str(output / "yolo/data.yaml"))
+    assert Path(found["train"]) == output / "yolo/images/train"
+    assert found["names"] == dict(enumerate(ROLES))
+
+
+def test_the_description_for_yolo_names_no_folder(exported):
+    output, _ = exported
+    assert "path:" not in (output / "yolo/data.yaml").read_text()
 
 
 def test_frames_are_on_the_disk_once(exported):

@@ -307,6 +307,50 @@ def test_long_shots_are_cut(videos, tmp_path):
     assert [clip["number"] for clip in report.clips] == [1, 2]
 
 
+def clips_of(output: Path) -> set[str]:
+    """The clips that the readers of data sets would find, in any layout."""
+    places = ["extracted_info/*", "predictions/*", "sn500/*", "SoccerNetGS/train/*", "yolo/*/*/*"]
+    return {path.name[:10] for place in places for path in output.glob(place)}
+
+
+def test_clips_of_an_earlier_run_do_not_stay_in_the_export(videos, tmp_path):
+    chain, video = stand_in_chain(videos[1]), videos[0] / "play_3.mp4"
+    before = run(video, tmp_path, chain)
+    assert clips_of(tmp_path) == {"SNGS-10001"} and not before.remarks
+    after = run(video, tmp_path, chain, clip_frames=8)
+    assert clips_of(tmp_path) == {"SNGS-10002", "SNGS-10003"}
+    assert after.remarks == json.loads((tmp_path / "report.json").read_text())["remarks"]
+    assert "removed the files of 1 clips of earlier runs" in after.to_text(tmp_path)
+    lines = len(runs_of(tmp_path))
+    run(video, tmp_path, chain)
+    assert clips_of(tmp_path) == {"SNGS-10001"}
+    assert runs_of(tmp_path)[lines:] == ["export"]  # out of the records
+
+
+def test_pictures_that_are_gone_are_written_again(videos, tmp_path):
+    chain, video = stand_in_chain(videos[1]), videos[0] / "play_3.mp4"
+    run(video, tmp_path, chain)
+    before = contents(tmp_path)
+    (tmp_path / "sn500/SNGS-10001/img1/000004.jpg").unlink()
+    run(video, tmp_path, chain)
+    assert contents(tmp_path) == before
+
+
+def test_a_failure_after_the_clips_is_in_the_report(videos, tmp_path):
+    spoils = {"_target_": f"{_STAND_INS}.FailsAtTheEnd"}
+    chain = stand_in_chain(videos[1], ["shots", "detect", "spoils"], spoils=spoils)
+    report = run(videos[0], tmp_path, chain)
+    assert report.counts["clips_done"] == 2
+    assert report.failure == "spoils: OSError: the disk is full"
+    assert json.loads((tmp_path / "report.json").read_text())["errors"] == [report.failure]
+
+
+def test_a_run_whose_clips_all_fail_has_failed(videos, tmp_path):
+    fails = {"_target_": f"{_STAND_INS}.FailsAt", "word": "play"}
+    chain = stand_in_chain(videos[1], ["shots", "fails"], fails=fails)
+    assert run(videos[0], tmp_path, chain).failure == "every clip failed"
+
+
 def test_inputs_are_videos_folders_and_lists(videos, tmp_path):
     folder = videos[0]
     assert [video.name for video in find_videos(folder)] == ["play_3", "play_4"]

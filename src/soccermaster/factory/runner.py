@@ -71,11 +71,27 @@ class Report:
         videos: per video: name, path, status ("done" or "failed"), frames, clips, error or remark.
         clips: per clip: id, number, video, frames, status, rows per stage, folders of the records
             per stage, summary, error.
+        remarks: about the whole run.
+        errors: of the work on the whole data set, after the clips.
     """
 
     stages: list[dict[str, Any]] = field(default_factory=list)
     videos: list[dict[str, Any]] = field(default_factory=list)
     clips: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the run counts as failed; None if something was done, or nothing was to be done."""
+        counts = self.counts
+        if self.errors:
+            return self.errors[0]
+        if not counts["videos_done"]:
+            return "no video could be read"
+        if counts["clips_failed"] and not counts["clips_done"]:
+            return "every clip failed"
+        return None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -102,6 +118,7 @@ class Report:
             if clip["status"] == "failed":
                 remarks = [f"{clip['failed_stage']}: {clip['error']}"]
             lines += [f"  {clip['clip']}: {remark}" for remark in remarks]
+        lines += [f"  {line}" for line in self.remarks + self.errors]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -154,8 +171,8 @@ def build_dataset(
         jobs = _clip_jobs(shots, configs[num_video_stages:], output, fps, clip_frames, report)
         clip_stages = stages[num_video_stages:]
         finished = runs.of_clips(jobs, clip_stages, report)
-        for stage in clip_stages:
-            stage.finish(output, [(job.clip_id, job.number) for job in finished])
+        write_json(output / REPORT_FILE, report.to_json())
+        _finish(clip_stages, finished, output, report)
         write_json(output / REPORT_FILE, report.to_json())
     return report
 
@@ -333,6 +350,19 @@ def _numbers(clip_ids: Sequence[str], file: Path) -> dict[str, int]:
             following += 1
     write_json(file, numbers)
     return numbers
+
+
+def _finish(stages: Sequence[Stage], done: Sequence[ClipJob], output: Path, report: Report) -> None:
+    """Let the stages write about all clips; what goes wrong is in the report, as with clips."""
+    clips = [(job.clip_id, job.number) for job in done]
+    every = json.loads((output / CLIPS_FILE).read_text(encoding="utf-8"))
+    gone = sorted(set(every.values()) - {number for _, number in clips})
+    for label, stage in zip(stage_labels(stages), stages, strict=True):
+        try:
+            report.remarks += stage.finish(output, clips, gone)
+        except Exception as error:  # the report names it, and the clips are done
+            line = " ".join(f"{label}: {type(error).__name__}: {error}".split())
+            report.errors.append(line)
 
 
 @contextmanager

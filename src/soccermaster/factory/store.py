@@ -162,6 +162,14 @@ def write_text(path: Path, text: str) -> None:
     move_into_place(partial, path)
 
 
+def link(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def write_json(path: Path, content: Any) -> None:
     """`write_text` of JSON."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False))
