@@ -227,7 +227,16 @@ def test_a_missing_model_stops_the_run_at_its_start(videos, tmp_path):
     chain = stand_in_chain(tmp_path / "keypoints.npy")
     with pytest.raises(ModelUnavailableError, match=r"put them at .*keypoints.npy"):
         run(videos[0], tmp_path, chain)
-    assert runs_of(tmp_path) == ["shots", "shots"]
+    assert not (tmp_path / "log.jsonl").exists()  # no video was looked through
+
+
+def test_what_is_stored_needs_no_model(videos, tmp_path):
+    keypoints = tmp_path / "keypoints.npy"
+    keypoints.write_bytes(videos[1].read_bytes())
+    chain = stand_in_chain(keypoints, ["shots", "detect", "calibrate"])
+    report = run(videos[0], tmp_path / "out", chain)
+    keypoints.unlink()
+    assert run(videos[0], tmp_path / "out", chain).to_json() == report.to_json()
 
 
 def test_a_chain_in_the_wrong_order_stops_before_anything_runs(videos, tmp_path):

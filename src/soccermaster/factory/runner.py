@@ -167,7 +167,7 @@ def build_dataset(
         discard_partial(output)
         report = Report(stages=_describe(stages, configs))
         runs = _Runs(executor, output, fps, progress)
-        shots = runs.of_videos(videos, configs[:num_video_stages], report)
+        shots = runs.of_videos(videos, configs, num_video_stages, report)
         jobs = _clip_jobs(shots, configs[num_video_stages:], output, fps, clip_frames, report)
         clip_stages = stages[num_video_stages:]
         finished = runs.of_clips(jobs, clip_stages, report)
@@ -185,10 +185,18 @@ class _Runs:
     progress: Callable[[str, int, int], None]
 
     def of_videos(
-        self, videos: Sequence[Video], configs: Sequence[Mapping[str, Any]], report: Report
+        self,
+        videos: Sequence[Video],
+        configs: Sequence[Mapping[str, Any]],
+        num_video_stages: int,
+        report: Report,
     ) -> list[tuple[Video, list[tuple[int, int]]]]:
-        """The shots (first frame, frame after the last) to keep of each readable video."""
-        stages, jobs, lengths = build_stages(configs), [], {}
+        """The shots (first frame, frame after the last) to keep of each readable video.
+
+        Where there is anything to do, the models of all stages are looked at before: videos take
+        hours.
+        """
+        stages, jobs, lengths = build_stages(configs[:num_video_stages]), [], {}
         for video in videos:
             entry = {"name": video.name, "path": str(video.path), "status": "done"}
             report.videos.append(entry)
@@ -205,10 +213,12 @@ class _Runs:
                     stop=None,
                     number=0,
                     fps=self.fps,
-                    stages=tuple(configs),
+                    stages=tuple(configs[:num_video_stages]),
                     output=str(self.output),
                 )
             )
+        if any(pending(job, stages) < len(stages) for job in jobs):
+            self.executor.check(configs[num_video_stages:])
         results = self._run("videos", jobs, stages) if stages else {}
         entries = {entry["name"]: entry for entry in report.videos}
         kept = []

@@ -103,9 +103,9 @@ def pending(job: ClipJob, stages: Sequence[Stage]) -> int:
     return len(stages)
 
 
-def prepare(job: ClipJob, first: int, device: str) -> None:
+def prepare(configs: Sequence[Mapping[str, Any]], first: int, device: str) -> None:
     """Load the models of the stages from `first` on; see `Stage.prepare`."""
-    for stage in _cached_stages(_frozen(job.stages))[first:]:
+    for stage in _cached_stages(_frozen(configs))[first:]:
         stage.prepare(device)
 
 
