@@ -9,7 +9,7 @@ from soccermaster.factory.models import NumberReading
 from soccermaster.factory.people import gather_people
 from soccermaster.factory.read import Legibility, Numbers, best_rows
 from soccermaster.factory.records import array
-from soccermaster.factory.stage import ClipContext
+from soccermaster.factory.stage import ClipContext, StageError
 from soccermaster.vocabulary import UNKNOWN
 from tests.factory.test_tracks import tracked
 
@@ -35,22 +35,25 @@ class Asked:
 
     name = "asked"
 
-    def __init__(self, batches: int = 99) -> None:
-        self.crops, self.batches = 0, batches
+    def __init__(self, batches: int = 99, error: type[OSError] = TimeoutError) -> None:
+        self.crops, self.batches, self.error = 0, batches, error
 
     def load(self, device):
         self.device = device
 
     def legibility(self, crops):
-        self.crops += len(crops)
+        self._answer(crops)
         return np.ones(len(crops))
 
     def read_numbers(self, crops):
+        self._answer(crops)
+        return [NumberReading(7, 0.9, "7")] * len(crops)
+
+    def _answer(self, crops):
         self.crops += len(crops)
         self.batches -= 1
         if self.batches < 0:
-            raise TimeoutError("no answer")
-        return [NumberReading(7, 0.9, "7")] * len(crops)
+            raise self.error("no answer")
 
 
 CLIP = ClipContext("grey", Grey(), range(20))
@@ -84,7 +87,25 @@ def test_a_dear_model_sees_the_best_crops_alone(crops_per_track, asked):
 
 
 def test_crops_without_an_answer_have_no_number():
-    model = Asked(batches=1)
-    records = Legibility(model).run(CLIP, PEOPLE)
-    numbers = array(Numbers(model, None).run(CLIP, records)["numbers"], "number")
+    records = Legibility(Asked()).run(CLIP, PEOPLE)
+    numbers = array(Numbers(Asked(batches=1), None).run(CLIP, records)["numbers"], "number")
     assert (numbers == 7).sum() == 16 and (numbers == UNKNOWN).sum() == 24
+
+
+@pytest.mark.parametrize("what", ["legibility", "numbers"])
+def test_a_silent_model_is_not_asked_for_ever(what):
+    people = tracked([(t, track, 0, 0) for t in range(20) for track in range(1, 9)])  # ten batches
+    model = Asked(batches=0)
+    if what == "legibility":
+        records = Legibility(model).run(CLIP, people)
+        assert np.isnan(array(records["legibility"], "confidence")).all()
+    else:
+        Numbers(model, None).run(CLIP, Legibility(Asked()).run(CLIP, people))
+    assert model.crops == 3 * 16
+
+
+@pytest.mark.parametrize("batches", [0, 2])
+def test_a_model_that_goes_away_fails_the_clip_which_is_tried_again(batches):
+    model = Asked(batches=batches, error=ConnectionRefusedError)
+    with pytest.raises(StageError, match=r"no answer\. Start it and run again"):
+        Legibility(model).run(CLIP, PEOPLE)

@@ -292,10 +292,31 @@ def test_a_reader_without_a_usable_answer_invents_no_numbers(videos, tmp_path, r
     report = run(videos[0] / "play_3.mp4", tmp_path, chain)
     (clip,) = report.clips
     assert clip["status"] == "done" and clip["summary"]["tracks_with_number"] == 0
-    assert "the reader of numbers gave no answer that was understood" in clip["summary"]["remarks"]
+    remarks = clip["summary"]["remarks"]
+    assert "the reader of numbers gave no answer that was understood" in remarks
+    assert "the reader of roles gave no answer that was understood" in remarks
     exported = json.loads(next((tmp_path / "extracted_info").glob("*.json")).read_text())
     people = [person for frame in exported.values() for person in frame["people"]]
     assert people and all(person["jersey_number"] is None for person in people)
+
+
+def test_a_reader_that_is_late_everywhere_is_remarked_on(videos, tmp_path):
+    late = {"_target_": f"{_STAND_INS}.Reader", "late": True}
+    chain = stand_in_chain(
+        videos[1],
+        legibility={"_target_": "soccermaster.factory.read.Legibility", "model": late},
+        numbers={"_target_": "soccermaster.factory.read.Numbers", "reader": late},
+        roles={"_target_": "soccermaster.factory.read.Roles", "reader": late},
+    )
+    report = run(videos[0] / "play_3.mp4", tmp_path, chain)
+    (clip,) = report.clips
+    assert clip["status"] == "done" and clip["summary"]["numbers_asked"] == 0
+    for remark in (
+        "the model of legibility gave no answer that was understood",
+        "the reader of roles gave no answer that was understood",
+        "no number was read: nobody asked, or none was legible",
+    ):
+        assert remark in clip["summary"]["remarks"]
 
 
 def test_a_broken_video_is_reported_and_the_others_go_on(videos, tmp_path):

@@ -162,7 +162,12 @@ class LegibilityModel(Model, Protocol):
     """How well the shirt number of a person can be read."""
 
     def legibility(self, crops: Sequence[Picture]) -> Float[np.ndarray, " n"]:
-        """0..1 for each crop."""
+        """0..1 for each crop; NaN where the model cannot tell.
+
+        Raises:
+            TimeoutError: as in `NumberReader`.
+            ConnectionError: as in `NumberReader`.
+        """
         ...
 
 
@@ -174,6 +179,7 @@ class NumberReader(Model, Protocol):
 
         Raises:
             TimeoutError: the model did not answer in time; nothing is known about these crops.
+            ConnectionError: it is not there to be asked, and may be later.
         """
         ...
 
@@ -190,6 +196,7 @@ class RoleReader(Model, Protocol):
 
         Raises:
             TimeoutError: as in `NumberReader`.
+            ConnectionError: as in `NumberReader`.
         """
         ...
 

@@ -42,12 +42,25 @@ def summarise_clip(records: Records, num_frames: int) -> dict[str, Any]:
         summary["tracks_by_role"] = _counts(roles, ROLES)
         summary["tracks_by_team"] = _counts(teams, TEAMS)
         summary["median_jitter_m"] = _jitter(people.frame, people.positions_m, tracks)
+    if "legibility" in records and records["legibility"].num_rows:
+        scores = array(records["legibility"], "confidence")
+        summary["legibility_not_understood"] = int(np.isnan(scores).sum())
+        if np.isnan(scores).all():
+            remarks.append("the model of legibility gave no answer that was understood")
+    if "roles" in records:
+        answers = array(records["roles"], "role")
+        summary["roles_asked"] = len(answers)
+        summary["roles_not_understood"] = int((answers == UNKNOWN).sum())
+        if len(answers) and (answers == UNKNOWN).all():
+            remarks.append("the reader of roles gave no answer that was understood")
     if "numbers" in records:
         answers = array(records["numbers"], "number")
         summary["numbers_asked"] = len(answers)
         summary["numbers_not_understood"] = int((answers == UNKNOWN).sum())
         if len(answers) and (answers == UNKNOWN).all():
             remarks.append("the reader of numbers gave no answer that was understood")
+        if not len(answers) and summary.get("tracks"):
+            remarks.append("no number was read: nobody asked, or none was legible")
     summary["remarks"] = remarks
     return summary
 
