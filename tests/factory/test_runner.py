@@ -11,14 +11,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from soccermaster.data.images import write_png
 from soccermaster.factory.compare import compare_runs
 from soccermaster.factory.executors import LocalExecutor, RayExecutor
 from soccermaster.factory.inputs import InputError, find_videos
 from soccermaster.factory.models import ModelUnavailableError
 from soccermaster.factory.runner import Report, build_dataset
 from soccermaster.factory.stage import ChainError
+from tests.factory.adapters.tiny_models import save_soccer_model
 from tests.factory.clips import (
     ORDER,
     stand_in_chain,
@@ -412,3 +415,36 @@ def test_ray_gives_what_one_process_gives(finished, videos, tmp_path, root, monk
 def test_a_cluster_needs_shared_storage():
     with pytest.raises(ValueError, match="storage_is_shared=true"):
         RayExecutor(address="auto")
+
+
+def test_weights_that_changed_under_their_name_are_noticed(videos, tmp_path):
+    weights = save_soccer_model(tmp_path / "model")
+    pitch = "soccermaster.factory.adapters.soccer_model.SoccerPitch"
+    chain = stand_in_chain(
+        videos[1],
+        ["shots", "detect", "calibrate"],
+        calibrate={
+            "_target_": "soccermaster.factory.register.Calibrate",
+            "detector": {"_target_": pitch, "weights": str(weights)},
+        },
+    )
+    video, output = videos[0] / "play_3.mp4", tmp_path / "out"
+    first = run(video, output, chain)
+    for file in weights.rglob("*.safetensors"):
+        os.utime(file, (0, 0))  # another time alone is no change
+    assert run(video, output, chain).to_json() == first.to_json()
+    save_soccer_model(tmp_path / "model", seed=1)
+    again = run(video, output, chain)
+    assert runs_of(output) == ["shots", "detect", "calibrate", "calibrate"]
+    assert again.stages[2]["config_hash"] != first.stages[2]["config_hash"]
+
+
+def test_the_rate_of_pictures_counts(videos, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for t in range(3):
+        write_png(folder / f"{t:03d}.png", np.full((96, 160, 3), (60, 140, 50), np.uint8))
+    chain = stand_in_chain(videos[1], ["detect", "colour"])
+    for fps in (25.0, 25.0, 50.0):
+        run(folder, tmp_path / "out", chain, fps=fps)
+    assert runs_of(tmp_path / "out") == ["detect", "colour"] * 2

@@ -123,6 +123,15 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class HasWeights(Protocol):
+    """A model whose results change when its files do, though its configuration does not."""
+
+    def fingerprint(self) -> str:
+        """Changes with the weights; the same on every machine that has them."""
+        ...
+
+
 class Detector(Model, Protocol):
     """Finds people, and perhaps the ball."""
 

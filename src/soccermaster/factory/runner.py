@@ -19,7 +19,7 @@ from soccermaster.data.frame_source import open_source
 from soccermaster.factory.executors import Executor
 from soccermaster.factory.inputs import Video, find_videos
 from soccermaster.factory.records import Records
-from soccermaster.factory.stage import ChainError, Stage, check_chain, config_hash, stage_labels
+from soccermaster.factory.stage import ChainError, Stage, check_chain, stage_labels
 from soccermaster.factory.store import discard_partial, write_json
 from soccermaster.factory.summary import summarise_clip
 from soccermaster.factory.work import (
@@ -29,6 +29,7 @@ from soccermaster.factory.work import (
     build_stages,
     load_records,
     pending,
+    stage_hash,
 )
 
 REPORT_FILE = "report.json"
@@ -67,7 +68,7 @@ class Report:
     """What became of the videos and the clips; `report.json`.
 
     Attributes:
-        stages: label, version and hash of the configuration of each stage.
+        stages: label, version and hash (of configuration and weights) of each stage.
         videos: per video: name, path, status ("done" or "failed"), frames, clips, error or remark.
         clips: per clip: id, number, video, frames, status, rows per stage, folders of the records
             per stage, summary, error.
@@ -165,12 +166,13 @@ def build_dataset(
     output.mkdir(parents=True, exist_ok=True)
     with _alone_in(output):
         discard_partial(output)
-        report = Report(stages=_describe(stages, configs))
+        report = Report()
         runs = _Runs(executor, output, fps, progress)
         shots = runs.of_videos(videos, configs, num_video_stages, report)
         jobs = _clip_jobs(shots, configs[num_video_stages:], output, fps, clip_frames, report)
         clip_stages = stages[num_video_stages:]
         finished = runs.of_clips(jobs, clip_stages, report)
+        report.stages = _describe(stages, configs)  # now that all weights are there
         write_json(output / REPORT_FILE, report.to_json())
         _finish(clip_stages, finished, output, report)
         write_json(output / REPORT_FILE, report.to_json())
@@ -296,7 +298,7 @@ def _describe(stages: Sequence[Stage], configs: Sequence[Mapping[str, Any]]) -> 
         {
             "stage": label,
             "version": stage.version,
-            "config_hash": config_hash(config, stage.version),
+            "config_hash": stage_hash(stage, config),
             "requires": sorted(stage.requires),
             "provides": sorted(stage.provides),
         }

@@ -3,9 +3,9 @@
     OUTPUT/records/CLIP/STAGE-HASH/stage.json
                                    detections.parquet ...
 
-The hash covers the video, the frames, and the configuration and version of the stage and of all
-stages before it. So a rerun finds what is still right, a changed stage starts anew together with
-those that follow it, and the results of two configurations lie side by side.
+The hash covers the video, the frames, and the configuration, weights and version of the stage and
+of all stages before it. So a rerun finds what is still right, a changed stage starts anew together
+with those that follow it, and the results of two configurations lie side by side.
 """
 
 from __future__ import annotations
