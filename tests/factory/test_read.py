@@ -1,16 +1,17 @@
 """Which crops are asked about, and what becomes of those that nobody answers for."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from soccermaster.data.frame_source import FrameSource
 from soccermaster.data.video import VideoInfo
 from soccermaster.factory.models import NumberReading
 from soccermaster.factory.people import gather_people
-from soccermaster.factory.read import Legibility, Numbers, best_rows
+from soccermaster.factory.read import DetectorRoles, Legibility, Numbers, best_rows
 from soccermaster.factory.records import array
 from soccermaster.factory.stage import ClipContext, StageError
-from soccermaster.vocabulary import UNKNOWN
+from soccermaster.vocabulary import ROLES, UNKNOWN
 from tests.factory.test_tracks import tracked
 
 
@@ -90,6 +91,19 @@ def test_crops_without_an_answer_have_no_number():
     records = Legibility(Asked()).run(CLIP, PEOPLE)
     numbers = array(Numbers(Asked(batches=1), None).run(CLIP, records)["numbers"], "number")
     assert (numbers == 7).sum() == 16 and (numbers == UNKNOWN).sum() == 24
+
+
+def test_roles_of_a_detector_come_without_a_confidence():
+    said = [ROLES.index("player"), ROLES.index("referee"), UNKNOWN]
+    people = tracked([(t, 1, 0, 0) for t in range(3)])
+    detections = people["detections"]
+    place = detections.schema.get_field_index("category")
+    detections = detections.set_column(
+        place, detections.schema.field(place), pa.array(said, pa.int8())
+    )
+    roles = DetectorRoles().run(CLIP, people.replace(detections=detections))["roles"]
+    assert array(roles, "role").tolist() == said[:2]
+    assert np.isnan(array(roles, "confidence")).all()
 
 
 @pytest.mark.parametrize("what", ["legibility", "numbers"])

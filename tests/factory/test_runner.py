@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -396,6 +397,29 @@ def test_inputs_are_videos_folders_and_lists(videos, tmp_path):
     assert len(set(names)) == 2 and all(name.startswith("1_720p_") for name in names)
     with pytest.raises(InputError, match="got none"):
         find_videos(tmp_path / "nothing")
+
+
+def test_what_a_run_wrote_is_no_input(videos, tmp_path):
+    shutil.copy(videos[0] / "play_3.mp4", tmp_path)
+    output = tmp_path / "out"
+    for _ in range(2):
+        report = run(tmp_path, output, stand_in_chain(videos[1]))
+        assert [video["name"] for video in report.videos] == ["play_3"]
+    with pytest.raises(InputError, match="got none"):
+        find_videos(output, output)
+    assert [video.name for video in find_videos(output / "sn500", output)] == ["SNGS-10001"]
+
+
+def test_lists_name_each_video_once_and_may_have_comments(tmp_path):
+    for name in ("a.mp4", "b#2.mp4", "c #3.mp4"):
+        (tmp_path / name).touch()
+    files = tmp_path / "files.txt"
+    files.write_text("# all\na.mp4 # the first\nb#2.mp4\nc #3.mp4\n\n")
+    names = [video.path.name for video in find_videos(files)]
+    assert names == ["a.mp4", "b#2.mp4", "c #3.mp4"]
+    files.write_text(f"a.mp4\n{tmp_path / 'a.mp4'}\n")
+    with pytest.raises(InputError, match=r"every video once, got .*a\.mp4 twice"):
+        find_videos(files)
 
 
 def test_ray_names_its_extra_when_it_is_missing(monkeypatch):

@@ -176,9 +176,14 @@ class Roles(Stage):
 
 
 class DetectorRoles(Stage):
-    """The roles that the detector gives, where nobody else reads them; no numbers are known."""
+    """The roles that the detector gives, where nobody else reads them; no numbers are known.
+
+    A detector's score is of the box, not of the role: the confidence is NaN, and all rows of a
+    track weigh the same in a vote.
+    """
 
     name = "detector_roles"
+    version = 2
     requires = frozenset({"detections", "track_ids"})
     provides = frozenset({"roles", "numbers"})
 
@@ -193,7 +198,6 @@ class DetectorRoles(Stage):
             detection_id=people.detection_id[rows],
             role=people.category[rows],
             answer=[ROLES[role] for role in people.category[rows]],
-            confidence=people.scores[rows],
         )
         return records.replace(roles=roles, numbers=empty_table("numbers"))
 

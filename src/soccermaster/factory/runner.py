@@ -162,7 +162,7 @@ def build_dataset(
     stages = build_stages(configs)
     check_chain(stages)
     num_video_stages = _video_stages(stages)
-    videos = find_videos(given)
+    videos = find_videos(given, output)
     output.mkdir(parents=True, exist_ok=True)
     with _alone_in(output):
         discard_partial(output)
