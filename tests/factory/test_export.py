@@ -96,6 +96,7 @@ def test_predictions_have_what_the_evaluator_wants(exported):
     first = predictions[0]
     assert isinstance(first["image_id"], str) and first["image_id"].endswith("000001")
     assert len(first["bbox_pitch"]) == 6 and first["attributes"]["jersey"] == "7"
+    assert {p["confidence"] for p in predictions} <= {0.9, 0.8, 0.0}  # detector, mask, filled in
 
 
 def test_coco_and_yolo_hold_the_same_boxes(exported):

@@ -30,6 +30,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
 from soccermaster.data.datasets.game_state_file import LABELS_FILE, GameState, Polylines
 from soccermaster.data.datasets.game_state_writer import game_state_labels, write_predictions
@@ -90,10 +91,10 @@ class Export(Stage):
             camera = _cameras(records, clip)
             labels = factory_labels(records, clip, camera)
             write_json(release, labels)
-            state = game_state(records, clip, camera, name, pictures)
+            state, scores = game_state(records, clip, camera, name, pictures)
             self._write_sequence(sequence, state, pictures)
             partial = predictions.with_name(f".{name}.{os.getpid()}.partial")
-            write_predictions(partial, state)
+            write_predictions(partial, state, scores)
             move_into_place(partial, predictions)
             yolo = write_yolo_clip(
                 clip.output / "yolo", self._split(clip.number), name, labels, pictures,
@@ -221,10 +222,13 @@ def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -
 
 def game_state(
     records: Records, clip: ClipContext, cameras: _ClipCameras, name: str, frames: Path
-) -> GameState:
+) -> tuple[GameState, Float[np.ndarray, " M"]]:
     """The clip as a SoccerNet game state; markings are projected by the valid cameras.
 
     Numbers that nobody read stay unknown.
+
+    Returns:
+        The state, and the scores of its people; NaN where the row was filled in.
     """
     people = gather_people(records)
     athletes = athletes_of(records)
@@ -245,7 +249,7 @@ def game_state(
     }
     number = name.removeprefix("SNGS-")
     width, height = clip.image_size
-    return GameState(
+    state = GameState(
         name=name,
         fps=clip.fps,
         image_size=(height, width),
@@ -259,6 +263,7 @@ def game_state(
         corners_m=corners_m[inside],
         polylines=Polylines.pack(polylines),
     )
+    return state, people.scores[people.tracked][inside]
 
 
 def _person(people: Any, boxes: np.ndarray, row: int) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def find_videos(given: Path | str, output: Path | str | None = None) -> list[Vid
             in the folder that is given.
 
     Raises:
-        InputError: nothing is there, or a video twice. A single entry of a list that is missing is found later, when
-            it is opened, and does not stop the others.
+        InputError: nothing is there, or a video twice. A single entry of a list that is missing is
+            found later, when it is opened, and does not stop the others.
     """
     given = Path(given)
     if given.is_file() and given.suffix.lower() in LIST_SUFFIXES:

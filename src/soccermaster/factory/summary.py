@@ -13,7 +13,10 @@ from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS, UNKNOWN
 
 
 def summarise_clip(records: Records, num_frames: int) -> dict[str, Any]:
-    """Counts of what was found, jitter of the places, and remarks about what is missing."""
+    """Counts of what was found, jitter of the places, and remarks about what is missing.
+
+    Rows of tracks without a role or a place are not in the predictions for the evaluator.
+    """
     summary: dict[str, Any] = {"frames": num_frames}
     remarks = []
     if "cameras" in records:
@@ -34,6 +37,8 @@ def summarise_clip(records: Records, num_frames: int) -> dict[str, Any]:
             remarks.append("nobody was found")
         tracks = rows_of_tracks(people.track_id, people.frame)
         summary["tracks"] = len(tracks)
+        placed = np.isfinite(people.positions_m).all(axis=1) & (people.final_roles != UNKNOWN)
+        summary["rows_not_in_predictions"] = int((people.tracked & ~placed).sum())
         first = np.array([rows[0] for rows in tracks.values()], int)
         numbers, roles, teams = (
             values[first] for values in (people.final_numbers, people.final_roles, people.teams)
