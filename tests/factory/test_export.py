@@ -54,6 +54,9 @@ def test_the_reader_of_soccernet_reads_the_same_people(exported):
     assert len(people) == len(ours)
     order, same = (np.lexsort(p.boxes_xyxy_px.T.round(1)) for p in (people, ours))
     np.testing.assert_allclose(people.boxes_xyxy_px[order], ours.boxes_xyxy_px[same], atol=0.01)
+    np.testing.assert_array_equal(people.track_ids[order], ours.track_ids[same])
+    np.testing.assert_array_equal(people.teams[order], ours.teams[same])
+    np.testing.assert_allclose(people.positions_m[order], ours.positions_m[same], atol=0.01)
     assert (people.track_ids >= 0).all() and np.isfinite(people.positions_m).all()
     assert clip.annotations.lines.known.all()
 

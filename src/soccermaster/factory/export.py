@@ -49,7 +49,7 @@ from soccermaster.factory.records import Records, array, make_table
 from soccermaster.factory.stage import ClipContext, Stage
 from soccermaster.factory.store import link, move_into_place, write_json
 from soccermaster.geometry import Camera, Pitch, visible_polylines
-from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, UNKNOWN
+from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, TEAMS, UNKNOWN
 
 #: The first clip is SNGS-10001, and image ids begin with this digit, as in the release.
 FIRST_NUMBER, SPLIT_DIGIT = 10000, "6"
@@ -193,7 +193,8 @@ def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -
     """Labels per frame as in SoccerFactory's release: frames from "1" on; R is [R | t].
 
     A legibility that nobody judged is null, unlike there. Without a number and without a legibility
-    nothing is known of the number; without a number alone, there is none to read.
+    nothing is known of the number; without a number alone, there is none to read. `track_id`,
+    `team` and `position_m` (centred pitch frame) of people are ours; the release has none of them.
     """
     people = gather_people(records)
     frames: dict[str, Any] = {}
@@ -269,6 +270,7 @@ def game_state(
 def _person(people: Any, boxes: np.ndarray, row: int) -> dict[str, Any]:
     x0, y0, x1, y1 = (round(float(value), 3) for value in boxes[row])
     number, role = int(people.final_numbers[row]), int(people.final_roles[row])
+    team, place = int(people.teams[row]), people.positions_m[row]
     legibility = float(people.legibility[row])
     if number == UNKNOWN and legibility > LEGIBLE_ABOVE:
         legibility = math.nan  # legible without a number would say that there is none to read
@@ -278,6 +280,9 @@ def _person(people: Any, boxes: np.ndarray, row: int) -> dict[str, Any]:
         "role": None if role == UNKNOWN else ROLES[role],
         "legibility_score": round(legibility, 4) if np.isfinite(legibility) else None,
         "jersey_number": float(number) if 0 <= number < NO_NUMBER else None,
+        "track_id": int(people.track_id[row]),
+        "team": None if team == UNKNOWN else TEAMS[team],
+        "position_m": place.round(3).tolist() if np.isfinite(place).all() else None,
     }
 
 

@@ -3,8 +3,10 @@
     root/extracted_info/SNGS-10001.json
     root/sn500/SNGS-10001/img1/000001.jpg ...
 
-Boxes with roles and numbers, and a camera per frame, from which the markings are projected. People
-have no identity over time and no team.
+Boxes with roles and numbers, and a camera per frame, from which the markings are projected. In the
+release people have no identity over time, no team and no place on the pitch; what our own factory
+exports has them (`track_id`, `team`, `position_m`), and the dataset provides them where every
+sequence does.
 
 Source: SoccerMaster (CVPR 2026), release of SoccerFactory, JSON form. The pickled form is not read:
 opening a pickle runs what is in it.
@@ -39,7 +41,7 @@ from soccermaster.data.indexing.index import Part, Scan
 from soccermaster.data.indexing.problems import Problems
 from soccermaster.geometry import Camera, Pitch, visible_keypoints, visible_segments
 from soccermaster.structures import Athletes, Cameras, Keypoints, Lines
-from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
+from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS, UNKNOWN
 
 #: (H, W) of the extracted frames; 720p sources were enlarged.
 RELEASED_SIZE = (1080, 1920)
@@ -103,11 +105,13 @@ class SoccerFactory(SequenceClips):
         """See `IndexedClips.scan`."""
         file, images = part.files
         problems = Problems()
-        facts = {"checked_media": check_media}
+        facts: dict[str, Any] = {"checked_media": check_media}
         try:
             path_inside(file.parent, file.name, file, "label file")
             path_inside(root / "sn500", f"{file.stem}/img1", file, "frames")
             labels = read_factory_sequence(file, images, problems)
+            known = labels.athletes.track_ids != UNKNOWN
+            facts["identities"] = bool(len(known) and known.all())
         except DatasetError as error:
             problems.refuse(error, "unreadable_labels")
             return Scan(SEQUENCE_SCHEMA.empty_table(), problems, facts)
@@ -198,7 +202,7 @@ def _size_of(path: Path) -> tuple[int, int]:
 
 
 def _person(record: Record) -> tuple[Any, ...]:
-    """Box corners, role, number and legibility."""
+    """Box corners, role, number, legibility, track id, team and place."""
     ((x, y, w, h),) = Record(
         {"bbox_ltwh": [record.items("bbox_ltwh")]}, record.file, record.where
     ).matrix("bbox_ltwh", (1, 4))
@@ -206,6 +210,13 @@ def _person(record: Record) -> tuple[Any, ...]:
     number = NO_NUMBER
     if role is not None and role not in ROLES:
         raise record.wrong(f"one of {', '.join(ROLES)}, or null", role, nearest(str(role), ROLES))
+    team, place = record.value.get("team"), (math.nan, math.nan)
+    if team is not None and team not in TEAMS:
+        raise record.wrong(f"one of {', '.join(TEAMS)}, or null", team, nearest(str(team), TEAMS))
+    if record.value.get("position_m") is not None:
+        (place,) = Record(
+            {"position_m": [record.items("position_m")]}, record.file, record.where
+        ).matrix("position_m", (1, 2))
     if jersey is not None:
         number = shirt_number(record.number("jersey_number"))
         number = NO_NUMBER if number == UNKNOWN else number
@@ -219,6 +230,9 @@ def _person(record: Record) -> tuple[Any, ...]:
         UNKNOWN if role is None else ROLES.index(role),
         number,
         legibility,
+        UNKNOWN if record.value.get("track_id") is None else record.integer("track_id"),
+        UNKNOWN if team is None else TEAMS.index(team),
+        place,
     )
 
 
@@ -235,14 +249,17 @@ def _camera(frame: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
 
 
 def _athletes(rows: list[tuple[Any, ...]]) -> Athletes:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-    frame, boxes, roles, numbers, legibility = columns
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
+    frame, boxes, roles, numbers, legibility, track_ids, teams, places = columns
     return Athletes.from_boxes(
         np.array(frame, np.int64),
         np.array(boxes, np.float32).reshape(-1, 4),
         roles=np.array(roles, np.int64),
         numbers=np.array(numbers, np.int64),
         legibility=np.array(legibility, np.float32),
+        track_ids=np.array(track_ids, np.int64),
+        teams=np.array(teams, np.int64),
+        positions_m=np.array(places, np.float32).reshape(-1, 2),
     )
 
 
