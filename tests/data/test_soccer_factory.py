@@ -102,6 +102,13 @@ def test_identities_are_read_where_our_factory_wrote_them(tmp_path):
     assert not SoccerFactory(tmp_path, "train", num_frames=1).provides & {"track_ids", "teams"}
 
 
+def test_frames_may_say_their_rate(tmp_path):
+    write_sequence(tmp_path, {"1": frame() | {"fps": 50.0}, "2": frame() | {"fps": 50.0}})
+    write_sequence(tmp_path, {"1": frame(), "2": frame()}, "SNGS-10002")
+    ours, released = SoccerFactory(tmp_path, "train", num_frames=2)
+    assert ours.times_s.tolist() == [0, 0.02] and released.times_s.tolist() == [0, 0.04]
+
+
 def test_cameras_follow_the_decoded_size(tmp_path):
     write_sequence(tmp_path, {"1": frame(person())})
     found = SoccerFactory(tmp_path, "train", num_frames=1, image_size=(180, 160))[0].annotations
@@ -118,6 +125,7 @@ def test_cameras_follow_the_decoded_size(tmp_path):
         ({"1": frame() | {"R": np.ones((3, 4)).tolist()}}, "a rotation and a translation"),
         ({"1": frame(person(role="players"))}, "person 0.*Did you mean 'player'"),
         ({"1": frame(person(box=(1, 2, 3)))}, "person 0.*1x4 numbers"),
+        ({"1": frame() | {"fps": 0}}, "frame 1.*frames per second"),
         ({"1": frame(person() | {"team": "home"})}, "person 0.*one of left, right"),
         ({"1": frame(person() | {"track_id": "x"})}, "person 0.*track_id"),
     ],

@@ -1,5 +1,7 @@
 """Which crops are asked about, and what becomes of those that nobody answers for."""
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -59,6 +61,19 @@ class Asked:
 
 CLIP = ClipContext("grey", Grey(), range(20))
 PEOPLE = tracked([(t, track, 0, 0) for t in range(20) for track in (1, 2)])
+
+
+class Numbered(Grey):
+    """Frames whose grey is their number."""
+
+    def read(self, indices, size=None):
+        return np.stack([np.full((100, 200, 3), t, np.uint8) for t in indices])
+
+
+def test_another_range_of_a_clip_has_its_own_pictures():
+    clip = ClipContext("numbered", Numbered(), range(20))
+    assert clip.read([0])[0].max() == 0
+    assert dataclasses.replace(clip, frames=range(5, 20)).read([0])[0].max() == 5
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,8 @@ def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -
 
     A legibility that nobody judged is null, unlike there. Without a number and without a legibility
     nothing is known of the number; without a number alone, there is none to read. `track_id`,
-    `team` and `position_m` (centred pitch frame) of people are ours; the release has none of them.
+    `team` and `position_m` (centred pitch frame) of people and the `fps` of frames are ours; the
+    release has none of them.
     """
     people = gather_people(records)
     frames: dict[str, Any] = {}
@@ -209,6 +210,7 @@ def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -
                 if people.track_id[row] != UNKNOWN and boxes[row, 2] > boxes[row, 0]
                 and boxes[row, 3] > boxes[row, 1]
             ],
+            "fps": clip.fps,
             "valid_cam_params": bool(cameras.valid[t]),
             "K": None,
             "R": None,

@@ -49,7 +49,9 @@ class ClipContext:
     device: str = "cpu"
     output: Path | None = None
     number: int = 1
-    _decoded: dict[Any, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _decoded: dict[Any, np.ndarray] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def num_frames(self) -> int:

@@ -6,7 +6,7 @@
 Boxes with roles and numbers, and a camera per frame, from which the markings are projected. In the
 release people have no identity over time, no team and no place on the pitch; what our own factory
 exports has them (`track_id`, `team`, `position_m`), and the dataset provides them where every
-sequence does.
+sequence does. Its frames say their rate (`fps`); that of the release is 25.
 
 Source: SoccerMaster (CVPR 2026), release of SoccerFactory, JSON form. The pickled form is not read:
 opening a pickle runs what is in it.
@@ -173,7 +173,7 @@ def read_factory_sequence(
     keypoints, lines = _project(cameras, size)
     return SequenceLabels(
         name=file.stem,
-        fps=25.0,
+        fps=_frame_rate(Record(top.value[frames[0][1]], file, f"frame {frames[0][0]}")),
         image_size=size,
         image_paths=paths,
         frame_numbers=np.array([number for number, _ in frames], np.int64),
@@ -189,6 +189,13 @@ def _frame_number(key: str, top: Record) -> int:
     if not (key.isascii() and key.isdigit() and 0 < len(key) <= 6 and int(key) > 0):
         raise top.wrong("frame numbers from 1 as keys", key)
     return int(key)
+
+
+def _frame_rate(frame: Record) -> float:
+    fps = frame.number("fps") if "fps" in frame.value else 25.0
+    if not fps > 0:
+        raise frame.wrong("frames per second as 'fps'", fps)
+    return fps
 
 
 def _size_of(path: Path) -> tuple[int, int]:
