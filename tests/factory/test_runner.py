@@ -370,6 +370,15 @@ def test_pictures_that_are_gone_are_written_again(videos, tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_rerun_without_people_leaves_no_export_of_another_configuration(videos, tmp_path):
+    video = videos[0] / "play_3.mp4"
+    strict = {"_target_": "soccermaster.factory.tracks.DropShort", "min_rows": 99}
+    for drop_short, clips in ((strict, set()), (None, {"SNGS-10001"}), (strict, set())):
+        changed = {} if drop_short is None else {"drop_short": drop_short}
+        run(video, tmp_path, stand_in_chain(videos[1], **changed))
+        assert clips_of(tmp_path) == clips
+
+
 def test_a_failure_after_the_clips_is_in_the_report(videos, tmp_path):
     spoils = {"_target_": f"{_STAND_INS}.FailsAtTheEnd"}
     chain = stand_in_chain(videos[1], ["shots", "detect", "spoils"], spoils=spoils)

@@ -83,10 +83,10 @@ class Export(Stage):
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
         name = _name(clip.number)
-        files: list[Path] = []
+        frames, release, sequence, predictions = _places(clip.output, name)
+        pictures = frames / "img1"
+        files = [pictures, release, sequence / "img1", sequence / LABELS_FILE, predictions]
         if len(athletes_of(records)):
-            frames, release, sequence, predictions = _places(clip.output, name)
-            pictures = frames / "img1"
             self._write_frames(clip, frames)
             camera = _cameras(records, clip)
             labels = factory_labels(records, clip, camera)
@@ -100,7 +100,6 @@ class Export(Stage):
                 clip.output / "yolo", self._split(clip.number), name, labels, pictures,
                 clip.image_size, self.detector_every,
             )  # fmt: skip
-            files = [pictures, release, sequence / "img1", sequence / LABELS_FILE, predictions]
             files += yolo[:1]
         else:  # an earlier configuration may have found somebody
             _remove(_places(clip.output, name))
@@ -117,10 +116,7 @@ class Export(Stage):
     def still_there(self, output: Path, tables: Mapping[str, pa.Table]) -> bool:
         """Whether the files are those of this configuration; others write to the same names."""
         files = tables["files"].to_pylist()
-        return all(
-            (output / file["path"]).exists() and _digest(output / file["path"]) == file["sha256"]
-            for file in files
-        )
+        return all(_digest(output / file["path"]) == file["sha256"] for file in files)
 
     def finish(
         self, output: Path, clips: Sequence[tuple[str, int]], gone: Sequence[int]
@@ -341,12 +337,10 @@ def _remove(paths: Sequence[Path]) -> None:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file; of the names and sizes in a folder."""
-    content = (
-        path.read_bytes()
-        if path.is_file()
-        else "\n".join(
-            f"{file.name}:{file.stat().st_size}" for file in sorted(path.iterdir())
-        ).encode()
-    )
-    return hashlib.sha256(content).hexdigest()
+    """SHA-256 of a file, or of the names and sizes in a folder; empty where there is nothing."""
+    if not path.exists():
+        return ""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    names = [f"{file.name}:{file.stat().st_size}" for file in sorted(path.iterdir())]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
