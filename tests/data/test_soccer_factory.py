@@ -73,7 +73,7 @@ def test_people_and_cameras_of_a_sequence(tmp_path):
 @pytest.mark.parametrize(
     ("number", "role", "legibility", "read"),
     [
-        (7.0, "player", None, UNKNOWN),  # of the track; nobody looked here
+        (7.0, "player", None, 7),  # of the track; see Athletes.readable_numbers
         (None, "player", None, UNKNOWN),
         (None, "goalkeeper", None, UNKNOWN),
         (None, None, None, UNKNOWN),

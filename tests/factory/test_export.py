@@ -74,6 +74,7 @@ def test_numbers_that_nobody_looked_for_are_unknown_and_not_absent(tmp_path):
     judged = np.isfinite(people.legibility)
     assert 0 < judged.sum() < len(people) / 2
     taught = people.readable_numbers("official")
+    assert set(people.numbers) == {7}
     assert set(taught[judged]) == {7} and set(taught[~judged]) == {UNKNOWN}
 
 

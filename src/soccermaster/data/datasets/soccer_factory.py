@@ -55,9 +55,9 @@ class SoccerFactory(SequenceClips):
 
     The release has no splits: all of it is "train".
 
-    A number outside of 0..99 is none, a role of null is unknown. Where nobody judged how legible a
-    number is (null), the number of a player or goalkeeper is unknown in that row: it was voted for
-    the whole track, and whether it can be read here nobody said. A frame without a valid camera has
+    A number outside of 0..99 is none, a role of null is unknown. Without a number a player or
+    goalkeeper has none to see, or, where nobody judged how legible it is (null), an unknown one. A
+    frame without a valid camera has
     no known lines or keypoints. The file's `R` is [R | t], 3x4, in the centred pitch frame.
     """
 
@@ -230,7 +230,7 @@ def _person(record: Record) -> tuple[Any, ...]:
     legibility = math.nan
     if record.value.get("legibility_score") is not None:
         legibility = record.number("legibility_score")
-    elif role in (None, *ROLES_WITH_NUMBER):
+    elif jersey is None and role in (None, *ROLES_WITH_NUMBER):
         number = UNKNOWN
     return (
         (x, y, x + w, y + h),
