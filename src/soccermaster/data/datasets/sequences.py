@@ -152,6 +152,8 @@ class SequenceClips(IndexedClips):
         self._index, self._parts = self._open_index(root, split, index)
         if any(part.facts.get("cameras") for part in self._parts):
             self.provides = self.provides | {"cameras"}
+        if all(part.facts.get("identities") for part in self._parts if part.num_rows):
+            self.provides = self.provides | {"track_ids", "teams", "positions"}
         self._place = [(p, r) for p, part in enumerate(self._parts) for r in range(part.num_rows)]
         labeled = [
             labels.values.to_numpy(zero_copy_only=False) | ("boxes" not in self.provides)
