@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from soccermaster.factory.models import PitchDetector, PitchMarkings
 from soccermaster.factory.people import gather_people
@@ -12,6 +12,7 @@ from soccermaster.factory.stage import ClipContext, Stage
 from soccermaster.geometry import Camera
 from soccermaster.geometry.calibration import Calibration, calibrate
 from soccermaster.geometry.calibration.clip import calibrate_clip
+from soccermaster.vocabulary import UNKNOWN
 
 
 class Calibrate(Stage):
@@ -22,14 +23,15 @@ class Calibrate(Stage):
         temporal: solve the frames of the clip together: one position, smooth angles and zoom; a
             frame without markings gets its camera from its neighbours and is not `observed`.
             Otherwise each frame is solved alone (the paper).
-        max_error_px: cameras with a larger mean reprojection error are not valid, at 1920 px width.
+        max_error_px: cameras with a larger mean reprojection error are not valid, at 1920 px width;
+            None (the released pipeline): every camera that is solved is valid.
     """
 
     name = "calibrate"
     provides = frozenset({"cameras"})
 
     def __init__(
-        self, detector: PitchDetector, temporal: bool = True, max_error_px: float = 15.0
+        self, detector: PitchDetector, temporal: bool = True, max_error_px: float | None = 15.0
     ) -> None:
         self.detector, self.temporal, self.max_error_px = detector, temporal, max_error_px
 
@@ -58,9 +60,8 @@ class Calibrate(Stage):
                 for p, l, ps, ls in zip(points, lines, point_scores, line_scores, strict=True)  # noqa: E741
             ]
             valid = observed = np.array([frame.camera is not None for frame in frames], bool)
-        table = camera_table(
-            frames, valid, observed, self.detector.name, self.max_error_px * size[0] / 1920
-        )
+        limit = np.inf if self.max_error_px is None else self.max_error_px * size[0] / 1920
+        table = camera_table(frames, valid, observed, self.detector.name, limit)
         return records.replace(cameras=table)
 
 
@@ -70,8 +71,8 @@ class Project(Stage):
     A person without a camera, or above the horizon, has no position.
 
     Args:
-        reuse_last: a frame without a valid camera takes the last valid one before it (the released
-            pipeline). Positions that come from a camera of another frame say so in `source`.
+        reuse_last: a frame without a valid camera takes an older one (`last_valid_frames`).
+            Positions that come from a camera of another frame say so in `source`.
     """
 
     name = "project"
@@ -86,9 +87,8 @@ class Project(Stage):
         people, cameras = gather_people(records), records["cameras"]
         valid = np.zeros(clip.num_frames, bool)
         valid[array(cameras, "frame")] = array(cameras, "valid")
-        camera_frame = np.where(valid, np.arange(clip.num_frames), -1)
-        if self.reuse_last:
-            camera_frame = np.maximum.accumulate(camera_frame)
+        own = np.where(valid, np.arange(clip.num_frames), UNKNOWN)
+        camera_frame = last_valid_frames(valid) if self.reuse_last else own
         rows = np.flatnonzero(camera_frame[people.frame] >= 0)
         used = camera_frame[people.frame[rows]]
         row_of_frame = np.full(clip.num_frames, -1)
@@ -111,6 +111,17 @@ class Project(Stage):
             left_middle_right_m=placed[known].reshape(-1, 6),
         )
         return records.replace(positions=table)
+
+
+def last_valid_frames(valid: Bool[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:
+    """The official rule: a frame without a valid camera takes the last valid one before it.
+
+    Returns:
+        The frame whose camera counts in each frame; -1 before the first valid one.
+
+    Source: the released pipeline, projection with the camera's parameters.
+    """
+    return np.maximum.accumulate(np.where(valid, np.arange(len(valid)), UNKNOWN))
 
 
 def lower_edge_m(camera: Camera, boxes_xyxy_px: Float[np.ndarray, "n 4"]) -> np.ndarray:
