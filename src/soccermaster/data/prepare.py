@@ -99,7 +99,7 @@ def prepare_shards(
         DatasetError, VideoError: a clip is missing or cannot be read, and `strict` is set.
     """
     index = Path(report["index"])
-    folder = index.parent / f"{report['dataset']}-shards"
+    folder = index.with_name(f"{index.stem}-shards")
     splits = {}
     for split in report["splits"]:
         arguments = {"split": split, "index": index}

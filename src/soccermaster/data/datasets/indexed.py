@@ -132,9 +132,12 @@ class IndexedClips(ClipDataset):
         root: Path | str,
         split: str,
         index: Path | str | None,
+        reading: tuple[Any, ...] = (),
         wanted: Callable[[IndexedPart], bool] = lambda part: True,
     ) -> tuple[Index, list[IndexedPart]]:
         """The index and its wanted parts of a split; built if no path was given and it is stale.
+
+        Their files and `reading`, the arguments that change what a clip holds, give the fingerprint.
 
         Raises:
             DatasetError: the given index is not of the files as they are now, or the labels break
@@ -155,8 +158,10 @@ class IndexedClips(ClipDataset):
             problems.merge(part.problems)
         problems.raise_if_refused()
         problems.warn_if_corrected()
-        stamps = repr([(part.key, part.stamps) for part in of_split])
-        self.fingerprint = hashlib.blake2b(stamps.encode(), digest_size=16).hexdigest()
+        read = repr((self.version, reading, [(part.key, part.stamps) for part in of_split]))
+        self.fingerprint = hashlib.blake2b(
+            read.encode("utf-8", "surrogateescape"), digest_size=16
+        ).hexdigest()
         return opened, of_split
 
 

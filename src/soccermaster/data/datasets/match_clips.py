@@ -137,8 +137,13 @@ class MatchClips(IndexedClips):
         if not self.sources:
             raise _no_list(root, list(lists.values()))
         self._folders = {source: video_folder(root, source, split) for source in self.sources}
+        self.releases = frozenset(f"{source}/{split}" for source in self.sources)
         opened, parts = self._open_index(
-            root, split, index, lambda part: part.key.partition("/")[0] in self.sources
+            root,
+            split,
+            index,
+            (num_frames, self.image_size, short, repeats),
+            lambda part: part.key.partition("/")[0] in self.sources,
         )
         columns = ["source", "number", "video", "event", "text", "present"]
         table = opened.read(parts, columns).unify_dictionaries()
@@ -175,14 +180,14 @@ class MatchClips(IndexedClips):
         )
 
     @classmethod
-    def releases(
+    def releases_with(
         cls,
-        split: str,
         root: Path | str,
+        split: str,
         sources: Sequence[str] | Mapping[str, Sequence[str]] = SOURCES,
         **_: Any,
     ) -> frozenset[str]:
-        """Which lists a dataset with these arguments would read, such as "MatchTime/valid"."""
+        """See `ClipDataset.releases_with`."""
         return frozenset(
             f"{source}/{split}"
             for source in _sources_of(sources, split)
@@ -306,9 +311,8 @@ def _united(records: pa.Table) -> pa.Table:
         [("event", "count_distinct"), ("row", "list")]
     )
     torn = videos.filter(pc.greater(videos["event_count_distinct"], 1))["row_list"]
-    event = pc.if_else(
-        pc.is_in(records["row"], pc.list_flatten(torn)), pa.scalar(None, pa.string()), records["event"]
-    )
+    is_torn = pc.is_in(records["row"], pc.list_flatten(torn))
+    event = pc.if_else(is_torn, pa.scalar(None, pa.string()), records["event"])
     records = records.set_column(records.schema.get_field_index("event"), "event", event)
     return records.take(pa.array(sorted(equal["row_min"].to_pylist()))).drop_columns("row")
 

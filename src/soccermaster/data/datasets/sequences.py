@@ -149,7 +149,8 @@ class SequenceClips(IndexedClips):
         self.image_size = None if image_size is None else tuple(image_size)
         self.number_rule = number_rule
         self.turn_names = turn_names
-        self._index, self._parts = self._open_index(root, split, index)
+        reading = (num_frames, stride, self.image_size, turn_names)
+        self._index, self._parts = self._open_index(root, split, index, reading)
         if any(part.facts.get("cameras") for part in self._parts):
             self.provides = self.provides | {"cameras"}
         self._place = [(p, r) for p, part in enumerate(self._parts) for r in range(part.num_rows)]
