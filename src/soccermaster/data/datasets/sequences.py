@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -115,8 +115,6 @@ class SequenceClips(IndexedClips):
         num_frames: T, frames per clip; a shorter rest of a sequence is left out.
         stride: frames from one window to the next; None: windows do not overlap.
         image_size: (H, W) to decode to; None keeps the size of the files.
-        number_rule: whose shirt number is given, see `Athletes.readable_numbers`; the others have
-            `NO_NUMBER`. None gives every number that is annotated.
         turn_names: name the markings of views from behind a goal as data for calibration do, see
             `should_turn_names`. Teams and positions stay.
         index: Parquet file, or the folder that holds it; None: the one in the cache folder, which
@@ -138,16 +136,12 @@ class SequenceClips(IndexedClips):
         stride: int | None = None,
         image_size: tuple[int, int] | None = None,
         *,
-        number_rule: Literal["paper", "official"] | None = None,
         turn_names: bool = False,
         index: Path | str | None = None,
     ) -> None:
-        if number_rule not in (None, "paper", "official"):
-            raise ValueError(f"expected number_rule 'paper' or 'official', got {number_rule!r}.")
         self.root = Path(root).resolve()
         self.num_frames = num_frames
         self.image_size = None if image_size is None else tuple(image_size)
-        self.number_rule = number_rule
         self.turn_names = turn_names
         reading = (num_frames, stride, self.image_size, turn_names)
         self._index, self._parts = self._open_index(root, split, index, reading)
@@ -231,8 +225,6 @@ class SequenceClips(IndexedClips):
             athletes = athletes.select(np.arange(first, last))
             athletes.frame[:] -= window.start
             athletes.boxes_xyxy_px[:] *= np.tile(scale, 2).astype(np.float32)
-            if self.number_rule is not None:
-                athletes.numbers[:] = athletes.readable_numbers(self.number_rule)
         keypoints, lines, cameras = sequence.keypoints, sequence.lines, sequence.cameras
         if keypoints is not None and lines is not None:
             keypoints = Keypoints(
