@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import rq
 
 from soccermaster.geometry import Pitch, apply_homography, clip_segments
@@ -53,9 +53,10 @@ def warp_annotations(
 def flip_annotations(annotations: Annotations, width: int) -> Annotations:
     """The annotations of a clip seen in a mirror: left and right change places everywhere.
 
-    In pixels, in the names of keypoints and lines, in team sides, positions and words. Shirt
-    numbers become unknown, for mirrored digits are no digits. Cameras mirror the world along with
-    the image, so that they stay rotations.
+    In pixels, in the names of keypoints and lines, in team sides, positions and words that mean a
+    side. Shirt numbers become unknown, for mirrored digits are no digits. Cameras mirror the world
+    along with the image, so that they stay rotations. What is `named_from_left` by convention
+    stays so: there, near and far change places in the names.
 
     Args:
         annotations: in pixels of an image `width` px wide.
@@ -91,6 +92,8 @@ def flip_annotations(annotations: Annotations, width: int) -> Annotations:
             R=(mirror @ cameras.R @ mirror).astype(cameras.R.dtype),
             position_m=cameras.position_m * np.array([-1, 1, 1], cameras.position_m.dtype),
         )
+    if annotations.named_from_left is not None and keypoints is not None and lines is not None:
+        keypoints, lines = turn_names(keypoints, lines, annotations.named_from_left)
     text = annotations.text and _mirror_words(annotations.text)
     return dataclasses.replace(
         annotations,
@@ -99,6 +102,24 @@ def flip_annotations(annotations: Annotations, width: int) -> Annotations:
         lines=lines,
         cameras=cameras,
         text=text,
+    )
+
+
+def turn_names(
+    keypoints: Keypoints, lines: Lines, turned: Bool[np.ndarray, " T"]
+) -> tuple[Keypoints, Lines]:
+    """The same points under the names that they have after half a turn of the pitch."""
+    points, segments = _PITCH.keypoint_rot180, _PITCH.line_rot180
+    where = turned[:, None]
+    return (
+        Keypoints(
+            np.where(where[..., None], keypoints.points_px[:, points], keypoints.points_px),
+            np.where(where, keypoints.known[:, points], keypoints.known),
+        ),
+        Lines(
+            np.where(where[..., None, None], lines.segments_px[:, segments], lines.segments_px),
+            np.where(where, lines.known[:, segments], lines.known),
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from soccermaster.data.images import VideoError, image_size, read_image
 from soccermaster.data.indexing.index import Index
 from soccermaster.data.indexing.problems import Problems
 from soccermaster.data.undecoded import UndecodedClip
-from soccermaster.geometry import Pitch
+from soccermaster.data.warp_labels import turn_names
 from soccermaster.structures import Annotations, Athletes, Cameras, Clip, Keypoints, Lines
 from soccermaster.vocabulary import LINES, NO_NUMBER, NUM_KEYPOINTS, ROLES, TEAMS
 
@@ -29,7 +29,6 @@ from soccermaster.vocabulary import LINES, NO_NUMBER, NUM_KEYPOINTS, ROLES, TEAM
 _OFF_PITCH_MARGIN_M = 10.0
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
 _JPEG_END = b"\xff\xd9"
-_PITCH = Pitch()
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,7 @@ class SequenceLabels:
         keypoints: in pixels of `image_size`; None if nothing says where the pitch is.
         lines: in pixels of `image_size`.
         turned: where the names of the markings are turned by 180 degrees, if that is asked for.
+        behind_goal: where the names would be turned in the picture or in its mirror image.
         cameras: NaN where unknown.
     """
 
@@ -61,6 +61,7 @@ class SequenceLabels:
     keypoints: Keypoints | None = None
     lines: Lines | None = None
     turned: Bool[np.ndarray, " N"] | None = None
+    behind_goal: Bool[np.ndarray, " N"] | None = None
     cameras: Cameras | None = None
 
 
@@ -79,6 +80,7 @@ _ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "segments_px": (np.float32, (len(LINES), 2, 2)),
     "lines_known": (np.uint8, (len(LINES),)),
     "turned": (np.uint8, ()),
+    "behind_goal": (np.uint8, ()),
     "K": (np.float64, (3, 3)),
     "R": (np.float64, (3, 3)),
     "position_m": (np.float64, (3,)),
@@ -226,6 +228,7 @@ class SequenceClips(IndexedClips):
             athletes.frame[:] -= window.start
             athletes.boxes_xyxy_px[:] *= np.tile(scale, 2).astype(np.float32)
         keypoints, lines, cameras = sequence.keypoints, sequence.lines, sequence.cameras
+        named_from_left = None
         if keypoints is not None and lines is not None:
             keypoints = Keypoints(
                 (keypoints.points_px[window] * scale).astype(np.float32), keypoints.known[window]
@@ -235,11 +238,18 @@ class SequenceClips(IndexedClips):
             )
             if self.turn_names and sequence.turned is not None:
                 keypoints, lines = turn_names(keypoints, lines, sequence.turned[window])
+                named_from_left = sequence.behind_goal[window]
         if cameras is not None:
             K = cameras.K[window].copy()
             K[:, :2] *= scale[:, None]
             cameras = Cameras(K, cameras.R[window], cameras.position_m[window])
-        return Annotations(athletes=athletes, keypoints=keypoints, lines=lines, cameras=cameras)
+        return Annotations(
+            athletes=athletes,
+            keypoints=keypoints,
+            lines=lines,
+            cameras=cameras,
+            named_from_left=named_from_left,
+        )
 
     @classmethod
     def summarize(cls, index: Index, **options: Any) -> Summary:
@@ -272,7 +282,7 @@ def row_from_labels(labels: SequenceLabels, split: str, root: Path) -> pa.Table:
             "lines_known": labels.lines.known,
         }
     if labels.turned is not None:
-        arrays["turned"] = labels.turned
+        arrays |= {"turned": labels.turned, "behind_goal": labels.behind_goal}
     if labels.cameras is not None:
         arrays |= {name: getattr(labels.cameras, name) for name in ("K", "R", "position_m")}
     flat = {
@@ -329,25 +339,8 @@ def labels_from_row(row: pa.Table, root: Path) -> SequenceLabels:
             Lines(array("segments_px"), array("lines_known").astype(bool)) if has_pitch else None
         ),
         turned=array("turned").astype(bool) if has_turned else None,
+        behind_goal=array("behind_goal").astype(bool) if has_turned else None,
         cameras=Cameras(array("K"), array("R"), array("position_m")) if has_cameras else None,
-    )
-
-
-def turn_names(
-    keypoints: Keypoints, lines: Lines, turned: Bool[np.ndarray, " T"]
-) -> tuple[Keypoints, Lines]:
-    """The same points under the names that they have after half a turn of the pitch."""
-    points, segments = _PITCH.keypoint_rot180, _PITCH.line_rot180
-    where = turned[:, None]
-    return (
-        Keypoints(
-            np.where(where[..., None], keypoints.points_px[:, points], keypoints.points_px),
-            np.where(where, keypoints.known[:, points], keypoints.known),
-        ),
-        Lines(
-            np.where(where[..., None, None], lines.segments_px[:, segments], lines.segments_px),
-            np.where(where, lines.known[:, segments], lines.known),
-        ),
     )
 
 

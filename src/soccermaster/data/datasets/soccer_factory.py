@@ -57,7 +57,7 @@ class SoccerFactory(SequenceClips):
     """
 
     name = "soccer_factory"
-    version = "soccer_factory-1"
+    version = "soccer_factory-2"
     download: ClassVar[Download | None] = Download(
         "SoccerMaster's authors offer soccer_factory_annotations.tar.gz and seven archives of "
         "videos (126 GB); their script extracts the frames to sn500/SNGS-1xxxx/img1."
