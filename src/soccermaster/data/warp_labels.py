@@ -21,6 +21,19 @@ _MAX_SKEW = 1e-5
 
 _PITCH = Pitch()
 _MIRRORED_WORD = {"left": "right", "right": "left"}
+_LEFT_OR_RIGHT = re.compile(r"\b(?:left|right)(?=\b|wards?\b|most\b|ies\b)", re.IGNORECASE)
+# Where these words mean a side, and not "gone", "still there", "correct" or "just".
+_SIDE = re.compile(
+    r"\b(?:left|right)(?="
+    r"(?:wards?|most|ies)\b"
+    r"|[- ](?:hand|foot|leg)(?:ed|er|ers)?\b"
+    r"|-(?:back|half|wing|winger|sided?|midfielder)s?\b"
+    r"|\s+(?:(?:top|bottom|upper|lower)\s+)?(?:side|post|upright|corner|boot|arm|wing|winger|flank"
+    r"|channel|touchline|byline|edge)s?\b)"
+    r"|(?:(?<=\bthe )|(?<=\bhis )|(?<=\bher )|(?<=\bits )|(?<=\btheir ))(?:left|right)(?="
+    r"\s*[.,;:!?)]|\s*$|\s+(?:of|and|but|before|after|as|while|with|into|only|to)\b)",
+    re.IGNORECASE,
+)
 
 
 def warp_annotations(
@@ -123,6 +136,15 @@ def turn_names(
     )
 
 
+def has_clear_sides(text: str | None) -> bool:
+    """Whether `flip_annotations` knows what every "left" and "right" in a comment means.
+
+    It leaves "the right decision" and "left the pitch" alone. Other uses, it cannot be sure of.
+    """
+    meant = {match.start() for match in _SIDE.finditer(text or "")}
+    return all(match.start() in meant for match in _LEFT_OR_RIGHT.finditer(text or ""))
+
+
 def _warp_points(
     homography: np.ndarray, points_px: Float[np.ndarray, "*n 2"]
 ) -> Float[np.ndarray, "*n 2"]:
@@ -195,7 +217,7 @@ def _mirror_x(points_px: Float[np.ndarray, "*n 2"], width: int) -> Float[np.ndar
 
 
 def _mirror_words(text: str) -> str:
-    """Swaps left and right, alone or in a word such as "left-footed" or "rightmost"."""
+    """Swaps left and right where they mean a side."""
 
     def swap(match: re.Match[str]) -> str:
         word = match.group()
@@ -204,4 +226,4 @@ def _mirror_words(text: str) -> str:
             return other.upper()
         return other.capitalize() if word[0].isupper() else other
 
-    return re.sub(r"\b(left|right)(?=\b|wards?\b|most\b|ies\b)", swap, text, flags=re.IGNORECASE)
+    return _SIDE.sub(swap, text)
