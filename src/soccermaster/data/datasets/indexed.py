@@ -22,6 +22,7 @@ from soccermaster.data.indexing.index import (
     build_index,
     explain_stale,
     index_path,
+    is_index_of,
     stale_parts,
 )
 from soccermaster.data.indexing.problems import Problems
@@ -145,12 +146,16 @@ class IndexedClips(ClipDataset):
         """
         parts = self.parts(Path(root).resolve(), split)
         file = self.index_file(root, index)
-        if index is not None or file.is_file():
+        if index is not None:
             opened = Index(file, self.version)
             stale = stale_parts(opened, parts, split)
-            if stale and index is not None:
+            if stale:
                 raise explain_stale(opened, stale)
-        if index is None and (not file.is_file() or stale):
+        elif is_index_of(file, self.version):
+            opened = Index(file, self.version)
+            if stale_parts(opened, parts, split):
+                opened = self.build(root, split)
+        else:
             opened = self.build(root, split)
         of_split = [part for part in opened.split(split) if wanted(part)]
         problems = Problems()

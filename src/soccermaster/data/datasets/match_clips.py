@@ -9,6 +9,7 @@ SoccerReplay-1988.
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 # A long list is scanned in slices, so that several cores open its videos.
-_BYTES_PER_SLICE = 500_000
+_BYTES_PER_SLICE = 2_000_000
 
 
 class MatchClips(IndexedClips):
@@ -76,8 +77,9 @@ class MatchClips(IndexedClips):
             or "pad": take them all, repeat the last one and mark it as padding.
         repeats: what to do about videos that are listed more than once. "unite": records of the
             same class and text are one clip, and a video under several classes has no event (it
-            neither teaches nor counts one; its texts stay). "keep": every record is a clip with its
-            one class, as in the release, so that they contradict each other.
+            neither teaches nor counts one; its texts stay); without a text, it is left out with a
+            warning. "keep": every record is a clip with its one class, as in the release, so that
+            they contradict each other.
         index: Parquet file, or the folder that holds it; None: the one in the cache folder, which
             is built where it is missing or stale.
 
@@ -150,7 +152,9 @@ class MatchClips(IndexedClips):
         _check_events(table, event_classes(events), lists)
         present = table.filter(table["present"])
         self._report_absent(table, present, missing, f"{root}, split {split}")
-        self._records = (_united(present) if repeats == "unite" else present).combine_chunks()
+        if repeats == "unite":
+            present = _united(present, f"{root}, split {split}")
+        self._records = present.combine_chunks()
         has_text = self._records["text"].null_count < len(self._records)
         self.provides = frozenset({"event", "text"} if has_text else {"event"})
 
@@ -221,17 +225,16 @@ class MatchClips(IndexedClips):
         problems = Problems()
         facts: dict[str, Any] = {"checked_media": check_media, "records": 0}
         try:
-            entries = load_clip_list(path)
+            entries = _entries_of_slice(path, int(which), int(slices))
         except DatasetError as error:
             if int(which) == 0:
                 problems.refuse(error, "unreadable_labels")
             return Scan(cls.schema.empty_table(), problems, facts)
-        first, last = (len(entries) * i // int(slices) for i in (int(which), int(which) + 1))
-        facts["records"] = last - first
+        facts["records"] = len(entries)
         records = []
-        for number in range(first, last):
+        for number, entry in entries:
             try:
-                records.append((number, clip_record(entries[number], path, number, folder)))
+                records.append((number, clip_record(entry, path, number, folder)))
             except DatasetError as error:
                 problems.refuse(error)
         videos = sorted({folder / record.video for _, record in records})
@@ -303,18 +306,48 @@ def _check_events(table: pa.Table, events: Sequence[str], lists: dict[str, Path]
         check_event(first["event"], events, lists[first["source"]], first["number"])
 
 
-def _united(records: pa.Table) -> pa.Table:
+def _united(records: pa.Table, where: str) -> pa.Table:
     """Equal records once, and no event where one video has several."""
     records = records.append_column("row", pa.array(range(len(records)), pa.int64()))
-    equal = records.group_by(["source", "video", "event", "text"]).aggregate([("row", "min")])
     videos = records.group_by(["source", "video"]).aggregate(
         [("event", "count_distinct"), ("row", "list")]
     )
-    torn = videos.filter(pc.greater(videos["event_count_distinct"], 1))["row_list"]
-    is_torn = pc.is_in(records["row"], pc.list_flatten(torn))
+    torn = videos.filter(pc.greater(videos["event_count_distinct"], 1))
+    is_torn = pc.is_in(records["row"], pc.list_flatten(torn["row_list"]))
     event = pc.if_else(is_torn, pa.scalar(None, pa.string()), records["event"])
     records = records.set_column(records.schema.get_field_index("event"), "event", event)
-    return records.take(pa.array(sorted(equal["row_min"].to_pylist()))).drop_columns("row")
+    is_empty = pc.and_(is_torn, pc.is_null(records["text"]))
+    empty = records.filter(is_empty)["video"].unique().to_pylist()
+    if empty:
+        warnings.warn(
+            f"{where}: left out {len(empty)} videos that are listed under several classes and "
+            f"without a comment: {some(empty)}",
+            stacklevel=3,
+        )
+    records = records.filter(pc.invert(is_empty))
+    equal = records.group_by(["source", "video", "event", "text"]).aggregate([("row", "min")])
+    rows = pc.is_in(records["row"], equal["row_min"].combine_chunks())
+    return records.filter(rows).drop_columns("row")
+
+
+def _entries_of_slice(path: Path, which: int, slices: int) -> list[tuple[int, object]]:
+    """Number and content of the entries in one of the equal slices of a list.
+
+    Raises:
+        DatasetError: not a JSON list.
+    """
+    status = path.stat()
+    entries = _last_list(path, status.st_mtime_ns, status.st_size)
+    first, last = (len(entries) * i // slices for i in (which, which + 1))
+    if which == slices - 1:
+        _last_list.cache_clear()  # it is large, and no later slice needs it
+    return list(enumerate(entries[first:last], start=first))
+
+
+@functools.lru_cache(maxsize=1)
+def _last_list(path: Path, mtime_ns: int, num_bytes: int) -> list[object]:
+    """A list as it was at that time: a process scans its slices one after the other."""
+    return load_clip_list(path)
 
 
 def _present(paths: Sequence[Path]) -> set[Path]:

@@ -150,12 +150,22 @@ class SequenceClips(IndexedClips):
         if any(part.facts.get("cameras") for part in self._parts):
             self.provides = self.provides | {"cameras"}
         self._place = [(p, r) for p, part in enumerate(self._parts) for r in range(part.num_rows)]
+        columns = self._index.read(self._parts, ["people_labeled", "frame_numbers"])
         labeled = [
             labels.values.to_numpy(zero_copy_only=False) | ("boxes" not in self.provides)
-            for labels in self._index.read(self._parts, ["people_labeled"])["people_labeled"]
+            for labels in columns["people_labeled"]
         ]
-        self.windows, unlabeled = _windows(labeled, num_frames, stride or num_frames)
+        numbers = [numbers.values.to_numpy() for numbers in columns["frame_numbers"]]
+        self.windows, unlabeled, torn = _windows(
+            labeled, numbers, num_frames, stride or num_frames
+        )
         self._remember_some()
+        if torn:
+            warnings.warn(
+                f"{root}, split {split}: left out {torn} windows with a gap between their frames; "
+                f"{len(self.windows)} remain.",
+                stacklevel=2,
+            )
         if unlabeled:
             warnings.warn(
                 f"{root}, split {split}: left out {unlabeled} windows with frames in which people "
@@ -391,18 +401,24 @@ def _ends_well(path: Path) -> bool:
 
 
 def _windows(
-    labeled: Sequence[Bool[np.ndarray, " N"]], num_frames: int, stride: int
-) -> tuple[Int[np.ndarray, "W 2"], int]:
-    """Sequence and first frame of each window, and how many have frames without labels."""
-    windows, unlabeled = [np.empty((0, 2), np.int64)], 0
-    for s, frames in enumerate(labeled):
+    labeled: Sequence[Bool[np.ndarray, " N"]],
+    numbers: Sequence[Int[np.ndarray, " N"]],
+    num_frames: int,
+    stride: int,
+) -> tuple[Int[np.ndarray, "W 2"], int, int]:
+    """Sequence and first frame of each window, and how many have frames without labels or gaps."""
+    windows, unlabeled, torn = [np.empty((0, 2), np.int64)], 0, 0
+    for s, (frames, places) in enumerate(zip(labeled, numbers, strict=True)):
         starts = np.arange(0, len(frames) - num_frames + 1, stride)
+        without_gap = places[starts + num_frames - 1] - places[starts] == num_frames - 1
+        torn += int((~without_gap).sum())
+        starts = starts[without_gap]
         known = np.concatenate([[0], np.cumsum(frames)])
         complete = known[starts + num_frames] - known[starts] == num_frames
         unlabeled += int((~complete).sum())
         starts = starts[complete]
         windows.append(np.stack([np.full_like(starts, s), starts], axis=1))
-    return np.concatenate(windows), unlabeled
+    return np.concatenate(windows), unlabeled, torn
 
 
 def _sum(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
