@@ -88,7 +88,13 @@ def test_records_that_repeat_or_contradict_each_other(tmp_path):
     assert [a.event for a in seen] == ["corner", "corner", "corner", None]
     assert [a.text for a in seen] == [None, "Again.", None, "Again."]
     kept = MatchClips(tmp_path, "train", num_frames=2, repeats="keep")
-    assert [clip.annotations.event for clip in kept][3:] == ["corner", "corner", "goal", "corner", "var"]
+    assert [clip.annotations.event for clip in kept][3:] == [
+        "corner",
+        "corner",
+        "goal",
+        "corner",
+        "var",
+    ]
     with pytest.raises(ValueError, match="'unite' or 'keep', got 'drop'"):
         MatchClips(tmp_path, "train", repeats="drop")
 

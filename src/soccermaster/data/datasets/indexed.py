@@ -138,7 +138,8 @@ class IndexedClips(ClipDataset):
     ) -> tuple[Index, list[IndexedPart]]:
         """The index and its wanted parts of a split; built if no path was given and it is stale.
 
-        Their files and `reading`, the arguments that change what a clip holds, give the fingerprint.
+        Their files and `reading`, the arguments that change what a clip holds, make the
+        fingerprint.
 
         Raises:
             DatasetError: the given index is not of the files as they are now, or the labels break

@@ -156,9 +156,7 @@ class SequenceClips(IndexedClips):
             for labels in columns["people_labeled"]
         ]
         numbers = [numbers.values.to_numpy() for numbers in columns["frame_numbers"]]
-        self.windows, unlabeled, torn = _windows(
-            labeled, numbers, num_frames, stride or num_frames
-        )
+        self.windows, unlabeled, torn = _windows(labeled, numbers, num_frames, stride or num_frames)
         self._remember_some()
         if torn:
             warnings.warn(

@@ -159,7 +159,8 @@ def gather(
 def _pixel(values: Sequence[float], name: str) -> Sequence[float]:
     if len(values) != 2:
         raise ValueError(
-            f"expected {name} as (x, y), got {values!r}. Scores go into point_scores and line_scores."
+            f"expected {name} as (x, y), got {values!r}. "
+            "Scores go into point_scores and line_scores."
         )
     return values
 
