@@ -146,6 +146,9 @@ class Annotations:
     cameras: Cameras | None = None
     event: str | None = None  # one of the event vocabulary
     text: str | None = None  # anonymised comment: [PLAYER], [TEAM], ...
+    #: Where the markings are named as if from the left goal, for a view from behind one does not
+    #: tell which it is: a mirror leaves them that end.
+    named_from_left: Bool[np.ndarray, " T"] | None = None
 
 
 @dataclass(frozen=True)

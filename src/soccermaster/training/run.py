@@ -362,7 +362,8 @@ def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int
     loggers = [instantiate(node) for node in cfg.get("loggers", {}).values()]
     # ours come last, so that a checkpoint has what the others have done
     callbacks = [*(instantiate(node) for node in cfg.callbacks.values()), *callbacks]
-    # trainer.deterministic is about sums; filling unwritten memory costs a tenth of a step
+    # trainer.deterministic is about sums; to fill memory before it is written costs a tenth of a
+    # step
     torch.utils.deterministic.fill_uninitialized_memory = False
     return instantiate(
         cfg.trainer,
