@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--draws", type=int, default=12, help="augmentations to average over")
     parser.add_argument("--gpu-tflops", type=float, default=GPU_TFLOPS, help="sustained")
-    parser.add_argument("--step-s", type=float, help="a measured step, of benchmarks/training_gpu.py")
+    parser.add_argument(
+        "--step-s", type=float, help="a measured step, of benchmarks/training_gpu.py"
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     console = Console()
@@ -217,7 +219,7 @@ def feeding(clip_ms: float, step_s: float | None, gpu_tflops: float, console: Co
 
 
 def step_tflop() -> float:
-    """The large encoder, forward and backward (twice a forward pass): one clip to the tap, one on."""
+    """The large encoder, forward and backward (twice that): one clip to the tap, one in full."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 

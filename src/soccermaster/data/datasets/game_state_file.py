@@ -31,7 +31,6 @@ ROLES_WITH_NUMBER = ("player", "goalkeeper")
 
 _FIX = "Use label version 1.3 or newer."
 _RELIABLE_VERSION = (1, 3)
-_ROLES_WITH_NUMBER = ("player", "goalkeeper")
 _LARGEST_SIDE_PX = 65_500
 
 
