@@ -32,8 +32,9 @@ from soccermaster.structures import Annotations, Clip
 
 NUM_FRAMES = 30
 NETWORK = (512, 512)
-# One optimizer step of siglip2_large_512 on a 30-frame clip; say yours with --step-s.
-STEP_S = 1.0
+# What a GPU sustains in training, unless a step was timed (--step-s): 40 % of the 989 dense
+# bfloat16 TFLOP/s in the data sheet of an H100.
+GPU_TFLOPS = 400.0
 
 
 def main() -> None:
@@ -41,8 +42,10 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="folder of frames to fill the clip with")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--draws", type=int, default=12, help="augmentations to average over")
-    parser.add_argument("--step-s", type=float, default=STEP_S, help="one step of the trainer")
-    parser.add_argument("--clips-per-step", type=int, default=1, help="of one trainer process")
+    parser.add_argument("--gpu-tflops", type=float, default=GPU_TFLOPS, help="sustained")
+    parser.add_argument(
+        "--step-s", type=float, help="a measured step, of benchmarks/training_gpu.py"
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     console = Console()
@@ -51,11 +54,7 @@ def main() -> None:
         clip_ms = pictures(Path(folder), frames, arguments.repeats, arguments.draws, console)
         video(Path(folder), frames, arguments.repeats, console)
         traffic(Path(folder), console)
-    cores = arguments.clips_per_step * clip_ms / 1000 / arguments.step_s
-    console.print(
-        f"A step of {arguments.step_s:g} s on {arguments.clips_per_step} clip(s) is fed by "
-        f"{cores:.2f} loader cores like this one."
-    )
+    feeding(clip_ms, arguments.step_s, arguments.gpu_tflops, console)
 
 
 def some_frames(folder: Path | None, size: tuple[int, int]) -> list[np.ndarray]:
@@ -202,6 +201,39 @@ def traffic(folder: Path, console: Console) -> None:
     table.add_row("frames, uint8", f"{batch.images.nbytes / 2**20:.2f}")
     table.add_row("labels, sparse", f"{labels / 2**20:.2f}")
     console.print(table)
+
+
+def feeding(clip_ms: float, step_s: float | None, gpu_tflops: float, console: Console) -> None:
+    """Prints how many cores keep one GPU busy with a spatial and a semantic clip per step."""
+    if step_s is None:
+        tflop = step_tflop()
+        step_s = tflop / gpu_tflops
+        console.print(
+            f"A step of siglip2_large_512 needs {tflop:.0f} TFLOP: {step_s:.2f} s at an assumed "
+            f"{gpu_tflops:g} TFLOP/s (not timed; --step-s)."
+        )
+    console.print(
+        f"A step of {step_s:.2f} s on a spatial and a semantic clip is fed by "
+        f"{2 * clip_ms / 1000 / step_s:.1f} loader cores like this one."
+    )
+
+
+def step_tflop() -> float:
+    """The large encoder, forward and backward (twice that): one clip to the tap, one in full."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from soccermaster.cli import register_resolvers
+    from soccermaster.training.shapes import part_sizes
+
+    register_resolvers()
+    configs = Path(__file__).resolve().parent.parent / "configs"
+    with initialize_config_dir(str(configs), version_base="1.3"):
+        cfg = compose("train", ["encoder=siglip2_large_512"])
+    encoder = OmegaConf.to_container(cfg.encoder, resolve=True)
+    sizes = part_sizes({"encoder": encoder, "tasks": {}}, NUM_FRAMES)
+    flops = {size.name: size.flops for size in sizes}
+    return 3e-12 * (2 * flops["encoder, up to the tap"] + flops["encoder, after it"])
 
 
 def measure(stages: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

@@ -52,20 +52,22 @@ def main(cfg: DictConfig) -> None:
             console=console,
         )
         print_report(report, console)
+        if cfg.report is not None:
+            write_report(report, Path(cfg.report))
+        num_problems += report["num_problems"]
         if cfg.shards:
             prepare_shards(
                 instantiate(node.dataset),
                 report,
                 clips_per_shard=cfg.clips_per_shard,
-                strict=cfg.strict,
                 workers=cfg.workers,
                 console=console,
             )
             print_shards(report["shards"], console)
-            num_problems += sum(s["unreadable"] for s in report["shards"]["splits"].values())
-        if cfg.report is not None:
-            write_report(report, Path(cfg.report))
-        num_problems += report["num_problems"]
+            splits = report["shards"]["splits"].values()
+            num_problems += sum(s.get("unreadable", 1) for s in splits)
+            if cfg.report is not None:
+                write_report(report, Path(cfg.report))
     if cfg.strict and num_problems:
         sys.exit(1)
 

@@ -86,17 +86,22 @@ class Athletes:
     def readable_numbers(self, rule: Literal["paper", "official"]) -> Int[Array, " M"]:
         """The number where it can be read, `NO_NUMBER` where it cannot, -1 where nobody knows.
 
-        A number whose legibility was not annotated counts as readable.
+        Where nobody annotated legibility at all, every number counts as readable. Where somebody
+        did, the numbers of the rows that he did not look at are unknown: whether they can be read
+        there nobody said.
 
         Args:
             rule: "paper": only players have numbers; "official", as in the released code: anybody
                 with a legible number.
         """
         unreadable = self.legibility <= LEGIBLE_ABOVE  # False for NaN
+        overlooked = self.legibility != self.legibility
+        unknown = overlooked & (~overlooked).any() & (self.numbers != NO_NUMBER)
+        numbers = self.numbers * ~unknown + UNKNOWN * unknown
         if rule == "paper":
             no_player = (self.roles != ROLES.index("player")) & (self.roles != UNKNOWN)
             unreadable = unreadable | no_player
-        return self.numbers * ~unreadable + NO_NUMBER * unreadable
+        return numbers * ~unreadable + NO_NUMBER * unreadable
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,9 @@ class Annotations:
     cameras: Cameras | None = None
     event: str | None = None  # one of the event vocabulary
     text: str | None = None  # anonymised comment: [PLAYER], [TEAM], ...
+    #: Where the markings are named as if from the left goal, for a view from behind one does not
+    #: tell which it is: a mirror leaves them that end.
+    named_from_left: Bool[np.ndarray, " T"] | None = None
 
 
 @dataclass(frozen=True)

@@ -258,11 +258,43 @@ def test_a_mirrored_camera_sees_the_mirrored_pitch():
         ("A left-footed shot from the Right.", "A right-footed shot from the Left."),
         ("LEFT side, leftmost, rightwards", "RIGHT side, rightmost, leftwards"),
         ("A bright, upright cleft.", "A bright, upright cleft."),
+        ("Wide of the right post.", "Wide of the left post."),
+        ("Into the bottom left corner!", "Into the bottom right corner!"),
+        ("A left-hand post, his right foot", "A right-hand post, his left foot"),
+        ("To the right of the goal, on his left.", "To the left of the goal, on his right."),
+        ("The right call.", "The right call."),
+        ("He left the pitch right after the left-back.", None),
+        ("Two minutes left, right now", "Two minutes left, right now"),
     ],
 )
 def test_words_in_the_mirror(text, mirrored):
+    mirrored = mirrored or text.replace("left-back", "right-back")
     assert flip_clip(exact_clip(text=text)).annotations.text == mirrored
     assert flip_clip(exact_clip(text=None)).annotations.text is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_mirrored"),
+    [
+        (None, True),
+        ("[PLAYER] scores.", True),
+        ("It goes inside the left post, from the right.", True),
+        ("The linesman makes the right call.", False),
+        ("[PLAYER] left the pitch.", False),
+        ("The right moment for a shot with his left foot.", False),
+    ],
+)
+def test_clips_with_doubtful_words_are_not_mirrored(text, is_mirrored):
+    clip = exact_clip(text=text)
+    done = AugmentClip(SIZE, affine=0, perspective=0, crop=0, flip=1)(
+        clip, np.random.default_rng(0)
+    )
+    left = Pitch().keypoints_m[:, 0] < 0
+    seen = done.annotations.keypoints.points_px[0, left, 0]
+    before = clip.annotations.keypoints.points_px[0, left, 0]
+    assert np.allclose(seen, before, equal_nan=True, atol=1e-3) is not is_mirrored
+    if not is_mirrored:
+        assert done.annotations.text == text
 
 
 # ----- random draws

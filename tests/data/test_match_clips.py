@@ -3,13 +3,16 @@ import json
 import numpy as np
 import pytest
 
+from soccermaster.data.datasets import match_clips
 from soccermaster.data.datasets.base import DatasetError
+from soccermaster.data.datasets.clip_list_file import half_videos, load_clip_list
 from soccermaster.data.datasets.match_clips import (
     MatchClips,
     clip_list_path,
     read_clip_list,
     video_folder,
 )
+from soccermaster.data.prepare import prepare
 from soccermaster.data.video import VideoError, VideoWriter
 
 GAME = "england_epl_2015-2016/2015-08-16 - 18-00 City 3 - 0 Chelsea"
@@ -62,8 +65,10 @@ def test_short_videos_are_an_error_where_no_padding_is_wanted(tmp_path):
 
 
 def test_sources_without_text_teach_only_the_event(tmp_path):
-    write_list(tmp_path, [record(), record(caption="goal")], source="SoccerNet-v2")
-    write_video(tmp_path, source="SoccerNet-v2")
+    records = [record(), record("2_00_00.mp4", caption="goal")]
+    write_list(tmp_path, records, source="SoccerNet-v2")
+    for name in ("1_00_00.mp4", "2_00_00.mp4"):
+        write_video(tmp_path, name, source="SoccerNet-v2")
     dataset = MatchClips(tmp_path, "train")
     assert dataset.provides == {"event"} and len({dataset[i].clip_id for i in (0, 1)}) == 2
     assert dataset[1].annotations.text is None
@@ -72,14 +77,24 @@ def test_sources_without_text_teach_only_the_event(tmp_path):
 def test_records_that_repeat_or_contradict_each_other(tmp_path):
     again = {"comments_text": "x", "comments_text_anonymized": "Again."}
     records = [record(), record(), record(**again), record("2_00_00.mp4"), record("3_00_00.mp4")]
-    write_list(tmp_path, [*records, record("3_00_00.mp4", caption="goal")])
-    for name in ("1_00_00.mp4", "2_00_00.mp4", "3_00_00.mp4"):
-        write_video(tmp_path, name)
-    seen = [clip.annotations for clip in MatchClips(tmp_path, "train", num_frames=2)]
-    assert [a.event for a in seen] == ["corner", "corner", "corner", None, None]
-    assert [a.text for a in seen][:2] == [None, "Again."]
-    kept = [clip.annotations for clip in MatchClips(tmp_path, "train", num_frames=2, repeats="keep")]
-    assert [a.event for a in kept] == ["corner"] * 5 + ["goal"]
+    records += [record("3_00_00.mp4", caption="goal")]
+    records += [record("4_00_00.mp4", **again), record("4_00_00.mp4", caption="var", **again)]
+    write_list(tmp_path, records)
+    for number in range(1, 5):
+        write_video(tmp_path, f"{number}_00_00.mp4")
+    with pytest.warns(UserWarning, match=r"left out 1 videos .* several classes .*3_00_00"):
+        dataset = MatchClips(tmp_path, "train", num_frames=2)
+    seen = [clip.annotations for clip in dataset]
+    assert [a.event for a in seen] == ["corner", "corner", "corner", None]
+    assert [a.text for a in seen] == [None, "Again.", None, "Again."]
+    kept = MatchClips(tmp_path, "train", num_frames=2, repeats="keep")
+    assert [clip.annotations.event for clip in kept][3:] == [
+        "corner",
+        "corner",
+        "goal",
+        "corner",
+        "var",
+    ]
     with pytest.raises(ValueError, match="'unite' or 'keep', got 'drop'"):
         MatchClips(tmp_path, "train", repeats="drop")
 
@@ -161,3 +176,50 @@ def test_the_fingerprint_follows_the_files(tmp_path):
     assert first and MatchClips(tmp_path, "train").fingerprint == first
     write_list(tmp_path, [record(caption="penalty")])
     assert MatchClips(tmp_path, "train").fingerprint != first
+
+
+def write_half(root, half=1, num_frames=500):
+    """A half of 100 s in which each frame is brighter than the one before."""
+    folder = root / "games" / "england_epl/2015-2016" / GAME.partition("/")[2]
+    with VideoWriter(folder / f"{half}_720p.mkv", 5, (32, 64)) as writer:
+        for i in range(num_frames):
+            writer.write(np.full((32, 64, 3), i // 2, np.uint8))
+
+
+def test_clips_that_nobody_cut_come_from_the_half_of_the_game(tmp_path):
+    names = ["1_00_50.mp4", "1_00_05.mp4", "1_01_35.mp4", "2_00_00.mp4"]
+    write_list(tmp_path, [record(name) for name in names], source="SoccerNet-v2")
+    write_half(tmp_path)
+    write_video(tmp_path, "2_00_00.mp4", source="SoccerNet-v2")
+    dataset = MatchClips(tmp_path, "train", num_frames=6)
+    middle, first, last, cut = dataset
+    np.testing.assert_allclose(middle.times_s, [37.5, 42.5, 47.5, 52.5, 57.5, 62.5], atol=0.2)
+    np.testing.assert_allclose(middle.frames.mean(axis=(1, 2, 3)), 2.5 * middle.times_s, atol=3)
+    np.testing.assert_allclose(first.times_s[[0, -1]], [20 / 12, 20 - 20 / 12], atol=0.2)
+    np.testing.assert_allclose(last.times_s[[0, -1]], [80 + 20 / 12, 100 - 20 / 12], atol=0.2)
+    assert cut.times_s[-1] < 6  # where there is a clip, that is taken
+    near = MatchClips(tmp_path, "train", num_frames=5, fps=5.0)[0]
+    np.testing.assert_allclose(near.times_s, 49.5 + 0.2 * np.arange(5), atol=0.11)
+    report = prepare(MatchClips, tmp_path, tmp_path / "out")
+    assert report["lists"]["SoccerNet-v2/train"]["missing_videos"] == 0
+
+
+@pytest.mark.parametrize("folder", [".._..", "a_..", ".._a", "a", "a_", "a_b/c"])
+def test_no_game_is_looked_for_elsewhere(tmp_path, folder):
+    assert half_videos(tmp_path, f"{folder}/game/1_00_00.mp4") == []
+
+
+def test_a_long_list_is_parsed_once(tmp_path, monkeypatch):
+    write_list(tmp_path, [record(f"1_00_{i:02d}.mp4") for i in range(20)])
+    write_video(tmp_path, "1_00_00.mp4")
+    parsed = []
+
+    def watch(path):
+        parsed.append(path)
+        return load_clip_list(path)
+
+    monkeypatch.setattr(match_clips, "load_clip_list", watch)
+    monkeypatch.setattr(match_clips, "_BYTES_PER_SLICE", 600)
+    index = MatchClips.build(tmp_path, output=tmp_path / "out", workers=1)
+    assert len(index.parts) > 3 and len(parsed) == 1
+    assert index.read(index.parts)["number"].to_pylist() == list(range(20))

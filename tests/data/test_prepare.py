@@ -154,6 +154,39 @@ def test_unreadable_videos_and_shared_matches_are_found(tmp_path):
     assert [row["num_frames"] for row in rows] == [5, None, 5, 5]
 
 
+def test_a_split_that_training_refuses_has_a_report_and_no_shards(tmp_path):
+    write_list(tmp_path / "data", [record(), {"video": 3, "caption": "goal"}])
+    write_list(tmp_path / "data", [record()], split="valid")
+    for split in ("train", "valid"):
+        write_video(tmp_path / "data", split=split, num_frames=30)
+    report = tmp_path / "report.json"
+    options = ("dataset=match_clips", f"root={tmp_path / 'data'}", f"output={tmp_path / 'out'}")
+    done = run(*options, "shards=true", f"report={report}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(report.read_text())
+    assert found["problems"]["bad_record"]["count"] == 1
+    shards = found["shards"]["splits"]
+    assert "record 1" in shards["train"]["refused"] and shards["train"]["clips"] == 0
+    assert shards["valid"]["clips"] == 1 and "training refuses it" in done.stdout
+
+
+def test_an_index_of_an_older_version_is_built_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOCCERMASTER_CACHE", str(tmp_path / "cache"))
+    write(tmp_path / "data", [image(1)], [person(1, 1)])
+    with monkeypatch.context() as earlier:
+        earlier.setattr(SoccerNetGSR, "version", "soccernet_gsr-0")
+        old = SoccerNetGSR(tmp_path / "data", "train", num_frames=1)
+    new = SoccerNetGSR(tmp_path / "data", "train", num_frames=1)
+    assert len(new) == 1 and new.fingerprint != old.fingerprint
+    index = SoccerNetGSR.index_file(tmp_path / "data")
+    with (
+        monkeypatch.context() as later,
+        pytest.raises(DatasetError, match="expected an index of version 'soccernet_gsr-9'"),
+    ):
+        later.setattr(SoccerNetGSR, "version", "soccernet_gsr-9")
+        SoccerNetGSR(tmp_path / "data", "train", num_frames=1, index=index)
+
+
 def test_only_what_changed_is_read_again(tmp_path):
     for name in ("SNGS-060", "SNGS-061"):
         write(tmp_path / "data", [image(1)], [person(1, 1)], name)

@@ -159,9 +159,31 @@ def test_writing_resumes_and_reports_what_it_leaves_out(tmp_path):
     assert all((folder / name).stat().st_mtime_ns == time for name, time in done.items())
     assert [ShardClips(tmp_path, "train")[i].clip_id for i in (4, 5)] == ["clip 4", "clip 6"]
     again = write_shards(Numbered(8, broken=(5,)), folder, clips_per_shard=2)
-    assert again.unreadable == ((5, "left out by an earlier try"),)
+    assert again.unreadable == ((5, "5.mp4: cut short"),)
+    mended = write_shards(Numbered(8), folder, clips_per_shard=2)
+    assert mended.unreadable == () and ShardClips(tmp_path, "train")[5].clip_id == "clip 5"
+    assert all((folder / name).stat().st_mtime_ns == time for name, time in done.items())
     with pytest.raises(DatasetError, match="expected clips=9, got clips=8"):
         write_shards(Numbered(9), folder, clips_per_shard=2)
+
+
+def test_shards_of_other_files_or_another_reading_are_refused(tmp_path):
+    folder = tmp_path / "shards/train"
+    write_gsr(tmp_path / "raw", "train", ["060"], num_frames=6, image_size=(72, 128), seed=1)
+    dataset = SoccerNetGSR(tmp_path / "raw", "train", num_frames=3)
+    write_shards(dataset, folder)
+    assert ShardClips(tmp_path / "shards", "train").fingerprint == dataset.fingerprint != ""
+    write_shards(SoccerNetGSR(tmp_path / "raw", "train", num_frames=3), folder)
+    smaller = SoccerNetGSR(tmp_path / "raw", "train", num_frames=3, image_size=(36, 64))
+    assert len(smaller) == len(dataset)
+    with pytest.raises(DatasetError, match=r"files or its configuration changed.*Remove"):
+        write_shards(smaller, folder)
+    (labels,) = (tmp_path / "raw").rglob("Labels-GameState.json")
+    labels.write_text(labels.read_text().replace('"jersey": "', '"jersey": "1'))
+    corrected = SoccerNetGSR(tmp_path / "raw", "train", num_frames=3)
+    assert len(corrected) == len(dataset)
+    with pytest.raises(DatasetError, match=r"files or its configuration changed.*Remove"):
+        write_shards(corrected, folder)
 
 
 def test_several_threads_write_the_same_shards(tmp_path):

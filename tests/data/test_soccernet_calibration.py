@@ -4,6 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from soccermaster.data.augment import flip_clip
 from soccermaster.data.datasets import DatasetError, SoccerNetCalibration
 from soccermaster.data.datasets.pitch_labels import PITCH_CLASSES, should_turn_names
 from soccermaster.data.datasets.soccernet_calibration import (
@@ -12,6 +13,7 @@ from soccermaster.data.datasets.soccernet_calibration import (
     read_polylines,
 )
 from soccermaster.data.prepare import prepare
+from soccermaster.data.shards import ShardClips, write_shards
 from soccermaster.data.synthetic.calibration_files import write_calibration
 from soccermaster.geometry import Pitch
 from soccermaster.vocabulary import LINES
@@ -62,6 +64,37 @@ def test_views_from_behind_a_goal_are_named_from_the_other_side(tmp_path):
     old, new = LINES.index("Big rect. right top"), LINES.index("Big rect. left bottom")
     np.testing.assert_array_equal(turned.segments_px[0, new], plain.segments_px[0, old])
     assert np.isnan(turned.segments_px[0, old]).all() and turned.known.all()
+
+
+def test_the_mirror_leaves_views_from_behind_a_goal_their_end(tmp_path):
+    folder = write_calibration(tmp_path, "train", 1, image_size=(90, 160))
+    seen = {
+        "Side line left": [(0.1, 0.80), (0.9, 0.81)],
+        "Big rect. left main": [(0.2, 0.5), (0.8, 0.5)],
+        "Big rect. left top": [(0.8, 0.5), (0.9, 0.6)],
+    }
+    (folder / "00000.json").write_text(json.dumps(polylines_record(seen)))
+    clip = SoccerNetCalibration(tmp_path, "train")[0]
+    assert clip.annotations.named_from_left.tolist() == [True]
+    flipped = flip_clip(clip)
+    lines = flipped.annotations.lines.segments_px[0]
+    named = [name for name, ends in zip(LINES, lines, strict=True) if np.isfinite(ends).all()]
+    assert named == ["Big rect. left bottom", "Big rect. left main", "Side line left"]
+    norm = {name: lines[LINES.index(name)] / (160, 90) for name in named}
+    assert not should_turn_names(norm)
+    crossing = Pitch().keypoints_m[np.isfinite(flipped.annotations.keypoints.points_px[0, :, 0])]
+    assert len(crossing) and (crossing[:, 0] < 0).all()
+    twice = flip_clip(flipped).annotations
+    np.testing.assert_allclose(twice.lines.segments_px, clip.annotations.lines.segments_px)
+    np.testing.assert_allclose(
+        twice.keypoints.points_px, clip.annotations.keypoints.points_px, rtol=1e-5
+    )
+    write_shards(SoccerNetCalibration(tmp_path, "train"), tmp_path / "shards/train")
+    packed = ShardClips(tmp_path / "shards", "train")[0].annotations
+    assert packed.named_from_left.tolist() == [True]
+    plain = SoccerNetCalibration(tmp_path, "train", turn_names=False)[0]
+    mirrored = flip_clip(plain).annotations.lines.segments_px[0]
+    assert np.isfinite(mirrored[LINES.index("Side line right")]).all()
 
 
 def test_broken_files_are_named(tmp_path):

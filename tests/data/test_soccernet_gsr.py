@@ -213,3 +213,23 @@ def test_missing_parts_are_named_when_the_dataset_is_built(tmp_path):
     (folder / "Labels-GameState.json").unlink()
     with pytest.raises(DatasetError, match="challenge"):
         SoccerNetGSR(tmp_path, "train", num_frames=1)
+
+
+def test_windows_do_not_cross_a_gap(tmp_path):
+    write(tmp_path, [image(n) for n in (1, 2, 3, 4, 8, 9, 10, 11)], [])
+    with pytest.warns(UserWarning, match="left out 1 windows with a gap"):
+        dataset = SoccerNetGSR(tmp_path, "train", num_frames=3)
+    assert [clip.clip_id for clip in dataset] == ["SNGS-060/000001"]
+
+
+@pytest.mark.parametrize(("version", "count"), [("1.1", 1), ("1.3", 0), ("1.10", 0), (None, 0)])
+def test_labels_of_an_old_version_are_reported(tmp_path, version, count):
+    folder = write(tmp_path, [image(1)], [])
+    labels = json.loads((folder / "Labels-GameState.json").read_text())
+    labels["info"]["version"] = version
+    (folder / "Labels-GameState.json").write_text(json.dumps(labels))
+    (part,) = SoccerNetGSR.parts(tmp_path, "train")
+    problems = SoccerNetGSR.scan(part, tmp_path, check_media=False).problems
+    assert len(problems) == count and (
+        not count or "1.1" in problems.by_kind["old_labels"].examples[0]
+    )

@@ -225,3 +225,52 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path):
         open_source(tmp_path).read([1])
     with pytest.raises(VideoError, match="absent"):
         open_source(tmp_path / "absent")
+
+
+def encoded_with(path, options, num_frames=100):
+    """A video of one encoder setting, every frame of which spells its number."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.options = options
+        for index in range(num_frames):
+            picture = av.VideoFrame.from_ndarray(coded_frame(index), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_groups_of_pictures_that_lean_on_the_one_before(tmp_path, suffix):
+    options = {"x264-params": "open-gop=1:bframes=3:keyint=12:min-keyint=12:scenecut=0"}
+    path = encoded_with(tmp_path / f"open.{suffix}", options)
+    for index in range(100):
+        assert decode_index(read_frames(path, [index])[0]) == index
+
+
+def cut_without_encoding(source, path, start_s):
+    """What `ffmpeg -ss START -i SOURCE -c copy PATH` does: it keeps the frames of the group before
+    the start, and an edit list hides them."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as cut:
+        stream = given.streams.video[0]
+        copy = cut.add_stream_from_template(stream)
+        given.seek(round(start_s / stream.time_base), stream=stream)
+        for packet in given.demux(stream):
+            if packet.dts is None:
+                continue
+            shift = round(start_s / stream.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+            cut.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("start", [24, 30, 41])
+def test_a_clip_that_was_cut_without_encoding(tmp_path, start):
+    whole = write_coded(tmp_path / "whole.mp4", 96, keyframe_interval=24)
+    cut = cut_without_encoding(whole, tmp_path / "cut.mp4", start / 25)
+    shown = [decode_index(frame) for _, _, frame in iter_frames(cut)]
+    assert shown[-1] == 95 and shown == list(range(shown[0], 96))
+    assert probe(cut).num_frames == len(shown)
+    wanted = [0, 3, len(shown) - 1]
+    assert [decode_index(f) for f in read_frames(cut, wanted)] == [shown[i] for i in wanted]
+    cut.write_bytes(cut.read_bytes()[:-200])

@@ -88,7 +88,10 @@ def test_a_run_that_is_killed_goes_on_bit_for_bit(whole: Path, tmp_path: Path, r
     more += [f"+callbacks.trace.path={tmp_path / 'trace'}"]
     more += [f"+callbacks.kill._target_={CALLBACKS}.KillAt", "+callbacks.kill.micro_batch=5"]
     command = [sys.executable, "scripts/train.py", *overrides(tmp_path, *more)]
-    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'src'}", "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = os.environ | {
+        "PYTHONPATH": f"{root}:{root / 'src'}",
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=900, check=False
     )

@@ -6,11 +6,14 @@ from functools import partial
 
 import pytest
 
-from soccermaster.data.datasets import MatchClips
+from soccermaster.data.datasets import JoinedClips, MatchClips
+from soccermaster.data.shards import ShardClips, write_shards
 from soccermaster.training.datamodule import ClipDataModule, SharedGamesError, Source
 from soccermaster.training.run import make_datamodule
 from tests.configs import compose_train
-from tests.data.test_match_clips import record, write_list
+from tests.data.test_match_clips import record, write_list, write_video
+
+LISTS = ("MatchTime", "SoccerNet-v2")
 
 
 def source(root, **options):
@@ -29,6 +32,28 @@ def test_matchtime_valid_and_soccernet_test_are_refused_together(tmp_path):
     ClipDataModule(apart, allow_shared_games=True)
     ClipDataModule({"clips": source(tmp_path, sources=["MatchTime"])})
     ClipDataModule({"clips": source(tmp_path, sources={"valid": ["SoccerNet-v2"]})})
+
+
+def test_a_joined_dataset_and_shards_do_not_hide_the_games(tmp_path):
+    write_list(tmp_path, [record()], "MatchTime", "valid")
+    write_list(tmp_path, [record()], "SoccerNet-v2", "test")
+    parts = {name: partial(MatchClips, tmp_path, sources=[name]) for name in LISTS}
+    joined = Source(partial(JoinedClips, parts=parts), (64, 64), 1)
+    with pytest.raises(SharedGamesError, match=r"dataset both.*dataset both"):
+        ClipDataModule({"both": joined})
+    apart = {"MatchTime": ["valid"], "SoccerNet-v2": ["train"]}
+    ClipDataModule({"both": Source(partial(JoinedClips, parts=parts, splits=apart), (64, 64), 1)})
+
+    write_video(tmp_path, source="MatchTime", split="valid")
+    valid = MatchClips(tmp_path, "valid", num_frames=2)
+    write_shards(valid, tmp_path / "shards/valid")
+    assert ShardClips(tmp_path / "shards", "valid").releases == {"MatchTime/valid"}
+    sources = {
+        "shards": Source(partial(ShardClips, tmp_path / "shards"), (64, 64), 1),
+        "clips": source(tmp_path, sources=["SoccerNet-v2"]),
+    }
+    with pytest.raises(SharedGamesError, match=r"dataset shards.*dataset clips"):
+        ClipDataModule(sources)
 
 
 def test_the_configuration_decides(tmp_path):

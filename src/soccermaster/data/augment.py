@@ -21,6 +21,7 @@ from soccermaster.data.warp_frames import FrameWarp, resize_homography, translat
 from soccermaster.data.warp_labels import (
     MIN_VISIBLE_FRACTION,
     flip_annotations,
+    has_clear_sides,
     warp_annotations,
 )
 from soccermaster.structures import Clip
@@ -205,8 +206,15 @@ class AugmentClip:
         self._check("blur_kernel", 0 < low <= high and low % 2 == high % 2 == 1, "odd widths")
 
     def __call__(self, clip: Clip | UndecodedClip, rng: np.random.Generator) -> Clip:
-        """The augmented clip; all of its frames get the same draw from `rng`."""
-        return self.draw(_image_size(clip), rng)(clip)
+        """The augmented clip; all of its frames get the same draw from `rng`.
+
+        A clip is not mirrored when its comment has a "left" or "right" that may mean something else
+        than a side.
+        """
+        drawn = self.draw(_image_size(clip), rng)
+        if drawn.flip and not has_clear_sides(clip.annotations.text):
+            drawn = dataclasses.replace(drawn, flip=False)
+        return drawn(clip)
 
     def draw(self, input_size: tuple[int, int], rng: np.random.Generator) -> Augmentation:
         """What happens to a clip of frames of `input_size` (H, W)."""

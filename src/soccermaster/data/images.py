@@ -99,7 +99,7 @@ def decode_image(
                 )
         with Image.open(io.BytesIO(data)) as image:
             return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _bad_image(name, error) from error
 
 
@@ -161,7 +161,7 @@ def _size_of(file: BinaryIO, name: Path | str) -> tuple[int, int]:
     try:
         with Image.open(file) as image:
             return image.height, image.width
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise _bad_image(name, error) from error
 
 

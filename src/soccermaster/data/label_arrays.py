@@ -20,6 +20,8 @@ def to_arrays(annotations: Annotations) -> dict[str, np.ndarray]:
         if value is not None:
             for field in dataclasses.fields(value):
                 arrays[f"{part}.{field.name}"] = getattr(value, field.name)
+    if annotations.named_from_left is not None:
+        arrays["named_from_left"] = annotations.named_from_left
     return arrays
 
 
@@ -36,4 +38,5 @@ def from_arrays(
         for part, kind in _PARTS.items()
         if any(name.startswith(f"{part}.") for name in arrays)
     }
-    return Annotations(event=event, text=text, **parts)
+    named_from_left = arrays.get("named_from_left")
+    return Annotations(event=event, text=text, named_from_left=named_from_left, **parts)

@@ -80,7 +80,6 @@ def prepare_shards(
     report: dict[str, Any],
     *,
     clips_per_shard: int = 100,
-    strict: bool = False,
     workers: int | None = None,
     console: Console | None = None,
 ) -> None:
@@ -89,21 +88,22 @@ def prepare_shards(
     Args:
         make: makes the dataset of a split: `make(split=..., index=...)`, as training does.
         report: that of `prepare`; gets an entry "shards" with the folder and, by split, the numbers
-            of clips and shards, their bytes, and what could not be read.
+            of clips and shards, their bytes, and what could not be read. A split whose labels
+            training refuses gets none, and an entry "refused" that says why.
         clips_per_shard: clips in one file.
-        strict: whether missing and unreadable clips are errors.
         workers: threads; None takes one per core.
         console: where progress is shown; None shows none.
 
     Raises:
-        DatasetError, VideoError: a clip is missing or cannot be read, and `strict` is set.
+        DatasetError: there are other shards in the folder.
     """
     index = Path(report["index"])
-    folder = index.parent / f"{report['dataset']}-shards"
-    splits = {}
+    folder = index.with_name(f"{index.stem}-shards")
+    splits: dict[str, dict[str, Any]] = {}
+    report["shards"] = {"folder": str(folder), "splits": splits}
     for split in report["splits"]:
         arguments = {"split": split, "index": index}
-        if not strict and "missing" in inspect.signature(make).parameters:
+        if "missing" in inspect.signature(make).parameters:
             arguments["missing"] = "skip"
 
         def progress(done: Any, total: int, split: str = split) -> Any:
@@ -111,11 +111,15 @@ def prepare_shards(
                 return done
             return track(done, f"shards of {split}", total, console=console)
 
+        try:
+            dataset = make(**arguments)
+        except DatasetError as error:
+            splits[split] = {"clips": 0, "shards": 0, "bytes": 0, "refused": str(error)}
+            continue
         written = write_shards(
-            make(**arguments),
+            dataset,
             folder / split,
             clips_per_shard=clips_per_shard,
-            strict=strict,
             num_workers=workers or os.cpu_count() or 1,
             progress=progress,
         )
@@ -126,7 +130,6 @@ def prepare_shards(
             "unreadable": len(written.unreadable),
             "examples": [reason for _, reason in written.unreadable[:3]],
         }
-    report["shards"] = {"folder": str(folder), "splits": splits}
 
 
 def _refuse_own_folders(dataset: type[IndexedClips], root: Path, index: Path) -> None:

@@ -1,6 +1,6 @@
 """Clips in tar shards, for file systems that like few large files; the layout is WebDataset's.
 
-    folder/shards.json      name of the dataset, what it provides, names of the shards
+    folder/shards.json      name of the dataset, what it provides, what it was read from
     folder/clips.parquet    one row per clip: its id, its shard, and where it lies in there
     folder/000000.tar       00000012.json  00000012.npz  00000012.0000.jpg  00000012.0001.jpg  ...
 
@@ -15,7 +15,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from soccermaster.structures import Clip
 SHARDS_FILE = "shards.json"
 CLIPS_FILE = "clips.parquet"
 
+_VERSION = 2
 _MEMBER = re.compile(r"(\d{8})\.(json|npz|\d{4}\.(?:jpg|png))")
 _SHARD = re.compile(r"\d{6}\.tar")
 _BLOCK = tarfile.BLOCKSIZE
@@ -68,7 +69,9 @@ def write_shards(
 ) -> ShardReport:
     """Writes every clip of a dataset into tar shards, one split into one folder.
 
-    Shards that a try before this one has completed are kept: the same command resumes.
+    Shards that a try before this one has completed are kept: the same command resumes. Those that
+    had to leave clips out are written again. If files of the dataset have changed since, or it is
+    read otherwise, they are refused.
 
     Args:
         dataset: of clips; those that it can give undecoded keep the bytes of their frames.
@@ -80,15 +83,18 @@ def write_shards(
 
     Raises:
         DatasetError, VideoError: a clip cannot be read and `strict` is set.
-        DatasetError: the folder holds shards of another dataset or of another size.
+        DatasetError: the folder holds shards of another dataset, of another size, or of files that
+            were others.
     """
     folder = Path(folder)
     plan = {
-        "version": 1,
+        "version": _VERSION,
         "name": dataset.name,
         "provides": sorted(dataset.provides),
         "clips": len(dataset),
         "clips_per_shard": clips_per_shard,
+        "releases": sorted(dataset.releases),
+        "fingerprint": dataset.fingerprint,
     }
     _check_same_plan(folder, plan)
     starts = range(0, len(dataset), clips_per_shard)
@@ -96,17 +102,17 @@ def write_shards(
         (folder / f"{number:06d}.tar", range(start, min(start + clips_per_shard, len(dataset))))
         for number, start in enumerate(starts)
     ]
+    kept = {}
+    for path, indices in jobs:
+        found = list(_scan(path)) if path.is_file() else []
+        if len(found) == len(indices):
+            kept[path] = found
     reasons: dict[int, str] = {}
-    done = _write_all(dataset, jobs, strict, num_workers)
+    done = _write_all(dataset, jobs, kept, strict, num_workers)
     for left_out in progress(done, total=len(jobs)):
         reasons |= left_out
-    rows = [row for path, _ in jobs for row in _scan(path)]
-    written = {row[0] for row in rows}
-    unreadable = [
-        (index, reasons.get(index, "left out by an earlier try"))
-        for index in range(len(dataset))
-        if index not in written
-    ]
+    rows = [row for path, _ in jobs for row in kept.get(path) or _scan(path)]
+    unreadable = sorted(reasons.items())
     if not rows:
         raise DatasetError.at(
             folder, expected="a clip that can be read", got="none", fix=str(unreadable[:3])
@@ -152,6 +158,8 @@ class ShardClips(ClipDataset):
         plan = _read_plan(self.folder)
         self.name = str(plan["name"])
         self.provides = frozenset(plan["provides"])
+        self.releases = frozenset(plan["releases"])
+        self.fingerprint = str(plan["fingerprint"])
         file = self.folder / CLIPS_FILE
         try:
             table = pq.read_table(file, memory_map=True)
@@ -180,6 +188,13 @@ class ShardClips(ClipDataset):
             data = file.read(int(self._num_bytes[index]))
         members = {name: content for _, name, content in _members(data, path, record)}
         return _unpack_clip(members, path, record)
+
+    @classmethod
+    def releases_with(cls, root: Path | str, split: str) -> frozenset[str]:
+        """See `ClipDataset.releases_with`."""
+        folder = Path(root) / split
+        has_plan = (folder / SHARDS_FILE).is_file()
+        return frozenset(_read_plan(folder)["releases"]) if has_plan else frozenset()
 
     def _shard(self, number: int) -> Path:
         return self.folder / f"{number:06d}.tar"
@@ -210,12 +225,13 @@ class ShardClips(ClipDataset):
 def _write_all(
     dataset: ClipDataset,
     jobs: Sequence[tuple[Path, range]],
+    kept: Collection[Path],
     strict: bool,
     num_workers: int,
 ) -> Iterator[dict[int, str]]:
     """What each shard had to leave out, as the shards are completed."""
-    missing = [job for job in jobs if not job[0].is_file()]
-    for _ in range(len(jobs) - len(missing)):
+    missing = [job for job in jobs if job[0] not in kept]
+    for _ in kept:
         yield {}
     # Decoding, encoding and files leave the interpreter to other threads.
     with ThreadPoolExecutor(num_workers) as pool:
@@ -361,8 +377,15 @@ def _check_same_plan(folder: Path, plan: dict[str, Any]) -> None:
     file = folder / SHARDS_FILE
     if file.is_file():
         old = _read_plan(folder)
-        if old != plan:
-            differs = sorted(key for key in plan if old.get(key) != plan[key])
+        differs = [key for key in plan if old.get(key) != plan[key]]
+        if differs == ["fingerprint"]:
+            raise DatasetError.at(
+                file,
+                expected="shards of the dataset as it is now",
+                got="some that were written before its files or its configuration changed",
+                fix=f"Remove {folder} to write them anew, or choose another folder.",
+            )
+        if differs:
             raise DatasetError.at(
                 file,
                 expected=", ".join(f"{key}={plan[key]!r}" for key in differs),
@@ -384,14 +407,17 @@ def _read_plan(folder: Path) -> dict[str, Any]:
     file = folder / SHARDS_FILE
     try:
         plan = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(plan, dict) or not isinstance(plan["provides"], list):
-            raise ValueError("no object with 'name' and 'provides'")
-        str(plan["name"])
+        if not isinstance(plan, dict) or plan.get("version") != _VERSION:
+            raise ValueError(f"no object with 'version' {_VERSION}")
+        if not all(isinstance(plan[key], list) for key in ("provides", "releases")):
+            raise ValueError("no lists as 'provides' and 'releases'")
+        if not all(isinstance(plan[key], str) for key in ("name", "fingerprint")):
+            raise ValueError("no words as 'name' and 'fingerprint'")
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError.at(
             file,
             expected="the description of a folder of shards",
             got=str(error),
-            fix="Name the folder that holds the splits.",
+            fix="Name the folder that holds the splits, or write them again.",
         ) from error
     return plan

@@ -252,7 +252,10 @@ def iter_frames(
             yield count - 1, time_s, _to_rgb(frame, size)
         if not count:
             raise _damaged(path, "no frames")
-        _check_complete(stream, count, time_s, path)
+        expected = stream.frames
+        if count < expected:  # the header also counts what an edit list hides
+            expected = len(_frame_index(path).pts)
+        _check_complete(stream, count, expected, time_s, path)
 
 
 def checked_indices(indices: Sequence[int], num_frames: int, path: Path) -> list[int]:
@@ -311,13 +314,15 @@ def _frame_index(path: Path) -> _FrameIndex:
 def _cached_frame_index(path: Path, mtime_ns: int, num_bytes: int) -> _FrameIndex:
     with _open_stream(path) as (container, stream):
         try:
-            packets = [
-                (packet.pts, packet.is_keyframe)
+            every = [
+                (packet.pts, packet.is_keyframe, packet.is_discard)
                 for packet in container.demux(stream)
-                if packet.size and not packet.is_discard
+                if packet.size
             ]
         except av.FFmpegError as error:
             raise _damaged(path, error) from error
+        # an edit list hides frames, of which others may be made
+        packets = [(pts, is_keyframe) for pts, is_keyframe, is_hidden in every if not is_hidden]
         if not packets:
             raise _damaged(path, "no frames")
         if any(pts is None for pts, _ in packets):
@@ -330,7 +335,7 @@ def _cached_frame_index(path: Path, mtime_ns: int, num_bytes: int) -> _FrameInde
         fps = float(stream.guessed_rate or stream.average_rate or 0)
         if fps <= 0:
             fps = 1 / float(np.median(np.diff(times_s))) if len(pts) > 1 else 25.0
-        _check_complete(stream, len(packets), float(times_s[-1]), path)
+        _check_complete(stream, len(every), stream.frames, float(times_s[-1]), path)
         return _FrameIndex(
             width=stream.width,
             height=stream.height,
@@ -420,10 +425,12 @@ def _to_rgb(frame: av.VideoFrame, size: tuple[int, int] | None) -> UInt8[np.ndar
     return rows[:, : 3 * width].reshape(height, width, 3)
 
 
-def _check_complete(stream: av.VideoStream, count: int, last_time_s: float, path: Path) -> None:
+def _check_complete(
+    stream: av.VideoStream, count: int, expected: int, last_time_s: float, path: Path
+) -> None:
     """Compares what was found with what the header promises."""
-    if count < stream.frames:
-        raise _cut_short(path, f"{stream.frames} frames", f"{count}")
+    if count < expected:
+        raise _cut_short(path, f"{expected} frames", f"{count}")
     # Matroska does not count frames, but FFmpeg notes there how long each stream is.
     noted_s = _seconds(stream.metadata.get("DURATION", ""))
     if noted_s > last_time_s + _LAST_FRAME_AT_MOST_S:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import rq
 
 from soccermaster.geometry import Pitch, apply_homography, clip_segments
@@ -21,6 +21,19 @@ _MAX_SKEW = 1e-5
 
 _PITCH = Pitch()
 _MIRRORED_WORD = {"left": "right", "right": "left"}
+_LEFT_OR_RIGHT = re.compile(r"\b(?:left|right)(?=\b|wards?\b|most\b|ies\b)", re.IGNORECASE)
+# Where these words mean a side, and not "gone", "still there", "correct" or "just".
+_SIDE = re.compile(
+    r"\b(?:left|right)(?="
+    r"(?:wards?|most|ies)\b"
+    r"|[- ](?:hand|foot|leg)(?:ed|er|ers)?\b"
+    r"|-(?:back|half|wing|winger|sided?|midfielder)s?\b"
+    r"|\s+(?:(?:top|bottom|upper|lower)\s+)?(?:side|post|upright|corner|boot|arm|wing|winger|flank"
+    r"|channel|touchline|byline|edge)s?\b)"
+    r"|(?:(?<=\bthe )|(?<=\bhis )|(?<=\bher )|(?<=\bits )|(?<=\btheir ))(?:left|right)(?="
+    r"\s*[.,;:!?)]|\s*$|\s+(?:of|and|but|before|after|as|while|with|into|only|to)\b)",
+    re.IGNORECASE,
+)
 
 
 def warp_annotations(
@@ -53,9 +66,10 @@ def warp_annotations(
 def flip_annotations(annotations: Annotations, width: int) -> Annotations:
     """The annotations of a clip seen in a mirror: left and right change places everywhere.
 
-    In pixels, in the names of keypoints and lines, in team sides, positions and words. Shirt
-    numbers become unknown, for mirrored digits are no digits. Cameras mirror the world along with
-    the image, so that they stay rotations.
+    In pixels, in the names of keypoints and lines, in team sides, positions and words that mean a
+    side. Shirt numbers become unknown, for mirrored digits are no digits. Cameras mirror the world
+    along with the image, so that they stay rotations. What is `named_from_left` by convention
+    stays so: there, near and far change places in the names.
 
     Args:
         annotations: in pixels of an image `width` px wide.
@@ -91,6 +105,8 @@ def flip_annotations(annotations: Annotations, width: int) -> Annotations:
             R=(mirror @ cameras.R @ mirror).astype(cameras.R.dtype),
             position_m=cameras.position_m * np.array([-1, 1, 1], cameras.position_m.dtype),
         )
+    if annotations.named_from_left is not None and keypoints is not None and lines is not None:
+        keypoints, lines = turn_names(keypoints, lines, annotations.named_from_left)
     text = annotations.text and _mirror_words(annotations.text)
     return dataclasses.replace(
         annotations,
@@ -100,6 +116,33 @@ def flip_annotations(annotations: Annotations, width: int) -> Annotations:
         cameras=cameras,
         text=text,
     )
+
+
+def turn_names(
+    keypoints: Keypoints, lines: Lines, turned: Bool[np.ndarray, " T"]
+) -> tuple[Keypoints, Lines]:
+    """The same points under the names that they have after half a turn of the pitch."""
+    points, segments = _PITCH.keypoint_rot180, _PITCH.line_rot180
+    where = turned[:, None]
+    return (
+        Keypoints(
+            np.where(where[..., None], keypoints.points_px[:, points], keypoints.points_px),
+            np.where(where, keypoints.known[:, points], keypoints.known),
+        ),
+        Lines(
+            np.where(where[..., None, None], lines.segments_px[:, segments], lines.segments_px),
+            np.where(where, lines.known[:, segments], lines.known),
+        ),
+    )
+
+
+def has_clear_sides(text: str | None) -> bool:
+    """Whether `flip_annotations` knows what every "left" and "right" in a comment means.
+
+    It leaves "the right decision" and "left the pitch" alone. Other uses, it cannot be sure of.
+    """
+    meant = {match.start() for match in _SIDE.finditer(text or "")}
+    return all(match.start() in meant for match in _LEFT_OR_RIGHT.finditer(text or ""))
 
 
 def _warp_points(
@@ -174,7 +217,7 @@ def _mirror_x(points_px: Float[np.ndarray, "*n 2"], width: int) -> Float[np.ndar
 
 
 def _mirror_words(text: str) -> str:
-    """Swaps left and right, alone or in a word such as "left-footed" or "rightmost"."""
+    """Swaps left and right where they mean a side."""
 
     def swap(match: re.Match[str]) -> str:
         word = match.group()
@@ -183,4 +226,4 @@ def _mirror_words(text: str) -> str:
             return other.upper()
         return other.capitalize() if word[0].isupper() else other
 
-    return re.sub(r"\b(left|right)(?=\b|wards?\b|most\b|ies\b)", swap, text, flags=re.IGNORECASE)
+    return _SIDE.sub(swap, text)

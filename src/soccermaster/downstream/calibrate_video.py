@@ -160,7 +160,7 @@ def write_cameras(
                 drawn, view = _draw(image, result), _map(empty_map, item, result)
                 overlay.write(drawn)
                 maps.write(view)
-                if result.confidence > best:
+                if observed and result.confidence > best:
                     best_map, best = view, result.confidence
                 num_frames, shot = num_frames + 1, item.shot
         write_png(partial / MAP_NAME, best_map)

@@ -81,10 +81,12 @@ def iou_part(predicted: Float[np.ndarray, "3 3"], truth: Float[np.ndarray, "3 3"
 def iou_whole(predicted: Float[np.ndarray, "3 3"], truth: Float[np.ndarray, "3 3"]) -> float:
     """Overlap of the frame with its corners moved by `truth` and back by `predicted`.
 
-    0 where the moved corners make no polygon.
+    0 where the moved corners make no polygon, or nothing leads back.
     """
     width, height = FRAME_SIZE
     corners_px = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
+    if not _is_invertible(predicted):
+        return 0.0
     moved_px = apply_homography(np.linalg.inv(predicted) @ truth, corners_px)
     if not np.isfinite(moved_px).all() or _crosses_itself(moved_px):
         return 0.0
@@ -115,6 +117,8 @@ def reprojection_error(
     predicted: Float[np.ndarray, "3 3"], truth: Float[np.ndarray, "3 3"]
 ) -> float:
     """Mean distance in the image of a grid on the pitch, where both see it, over the height."""
+    if not _is_invertible(predicted):
+        return float("nan")
     length, width = change_frame([(105.0, 68.0)], "yards", "table")[0]
     x, y = np.meshgrid(np.linspace(0, length, GRID[0]), np.linspace(0, width, GRID[1]))
     grid = np.stack([x.ravel(), y.ravel()], axis=1)
@@ -125,6 +129,10 @@ def reprojection_error(
         return float("nan")
     distance_px = np.linalg.norm(places_px[0][both] - places_px[1][both], axis=1)
     return float(distance_px.mean() / FRAME_SIZE[1])
+
+
+def _is_invertible(homography: np.ndarray) -> bool:
+    return np.isfinite(homography).all() and np.linalg.matrix_rank(homography) == 3
 
 
 def _crosses_itself(quad: np.ndarray) -> bool:

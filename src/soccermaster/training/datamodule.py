@@ -15,6 +15,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from soccermaster.data.augment import ResizeClip
+from soccermaster.data.datasets.base import releases_of
 from soccermaster.structures import Batch, unknown_fields
 from soccermaster.training.sampling import AugmentedClips, EndlessBatches, EveryNth, TakingTurns
 from soccermaster.training.unreadable import ReadableBatches, UnreadableClips, collate_readable
@@ -46,9 +47,7 @@ class Source:
 
     def releases(self, split: str) -> frozenset[str]:
         """Parts of public data in a split, such as "MatchTime/valid", if the dataset tells them."""
-        make = self.dataset
-        known = getattr(getattr(make, "func", make), "releases", None)
-        return known(split, **make.keywords) if known and split in self.splits else frozenset()
+        return releases_of(self.dataset, split) if split in self.splits else frozenset()
 
 
 class SharedGamesError(ValueError):

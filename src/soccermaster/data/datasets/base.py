@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +14,7 @@ from soccermaster.data.errors import DatasetError, nearest, some
 from soccermaster.data.undecoded import UndecodedClip
 from soccermaster.structures import Clip
 
-__all__ = ["ClipDataset", "DatasetError", "nearest", "some"]
+__all__ = ["ClipDataset", "DatasetError", "nearest", "releases_of", "some"]
 
 
 class ClipDataset(Dataset[Clip], ABC):
@@ -26,13 +28,16 @@ class ClipDataset(Dataset[Clip], ABC):
         provides: the fields of `vocabulary.ANNOTATION_FIELDS` that its clips annotate.
         groups: the large file that each clip lies in, if there are such; training reads the clips
             of a few files at a time.
-        fingerprint: changes with the files that the clips are read from; "" where there are none.
+        fingerprint: changes with the files that the clips are read from, and with how they are
+            read; "" where there are no files.
+        releases: the lists of public clips that they are from, such as "MatchTime/valid".
     """
 
     name: str
     provides: frozenset[str]
     groups: Int[np.ndarray, " n"] | None = None
     fingerprint: str = ""
+    releases: frozenset[str] = frozenset()
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -46,3 +51,17 @@ class ClipDataset(Dataset[Clip], ABC):
         A dataset that draws its frames itself, or has no use for this, gives the clip.
         """
         return self[index]
+
+    @classmethod
+    def releases_with(cls, *args: Any, **kwargs: Any) -> frozenset[str]:
+        """The `releases` of a dataset that is made with these arguments; it is not opened."""
+        return frozenset()
+
+
+def releases_of(make: Callable[..., ClipDataset], split: str) -> frozenset[str]:
+    """The `releases` of `make(split=split)`, a class or a partial of one, without making it."""
+    kind = getattr(make, "func", make)
+    if not (isinstance(kind, type) and issubclass(kind, ClipDataset)):
+        return frozenset()
+    args, keywords = getattr(make, "args", ()), getattr(make, "keywords", {})
+    return kind.releases_with(*args, **keywords, split=split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,13 @@ from soccermaster.data.errors import DatasetError, nearest
 from soccermaster.vocabulary import EVENTS, RELEASE_EVENTS
 
 SOURCES: tuple[str, ...] = ("SoccerReplay-1988", "MatchTime", "SoccerNet-v2")
+
+#: Length of a clip, and what the time in its name is the middle of.
+CLIP_S = 30.0
+#: Below the root, whole games as SoccerNet gives them out: {league}/{season}/{game}/1_720p.mkv.
+GAMES_FOLDER = "games"
+_HALF_VIDEOS = tuple(f"{size}.{end}" for size in ("720p", "224p") for end in ("mkv", "mp4"))
+_CLIP_NAME = re.compile(r"([12])_(\d{1,3})_(\d{1,2})\.\w+")
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,29 @@ def video_folder(root: Path, source: str, split: str) -> Path:
     if source not in folders:
         raise DatasetError(f"expected a source, got {source!r}. {nearest(source, folders)}")
     return root / "video_clip" / folders[source]
+
+
+def clip_time_s(video: str) -> float:
+    """The time that the name of a clip says, in seconds from the start of its half."""
+    match = _CLIP_NAME.fullmatch(video.rpartition("/")[2])
+    return 60.0 * int(match[2]) + int(match[3]) if match else float("nan")
+
+
+def half_videos(root: Path, video: str) -> list[Path]:
+    """Where the half of a game that a clip was cut from may lie, the best one first.
+
+    Args:
+        root: of the dataset.
+        video: {league}_{season}/{game}/{half}_{minute}_{second}.mp4; other names are of no game.
+    """
+    match = _CLIP_NAME.fullmatch(video.rpartition("/")[2])
+    folder, _, game = video.rpartition("/")[0].rpartition("/")
+    league, _, season = folder.rpartition("_")
+    parts = (league, season, game)
+    if match is None or "/" in folder or any(part in ("", ".", "..") for part in parts):
+        return []
+    names = (f"{match[1]}_{name}" for name in _HALF_VIDEOS)
+    return [root / GAMES_FOLDER / league / season / game / name for name in names]
 
 
 def load_clip_list(path: Path) -> list[object]:

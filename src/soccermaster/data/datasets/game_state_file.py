@@ -7,6 +7,7 @@ not an empty pitch, names of markings may end in a blank, and points may lie a l
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,11 @@ from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS, UNKNOWN
 
 LABELS_FILE = "Labels-GameState.json"
 
+#: Who wears a number.
+ROLES_WITH_NUMBER = ("player", "goalkeeper")
+
 _FIX = "Use label version 1.3 or newer."
-_ROLES_WITH_NUMBER = ("player", "goalkeeper")
+_RELIABLE_VERSION = (1, 3)
 _LARGEST_SIDE_PX = 65_500
 
 
@@ -129,6 +133,8 @@ def read_game_state(
         _FIX,
     )
     info = labels.object("info")
+    if problems is not None:
+        _count_old_labels(info, problems)
     annotations = labels.items("annotations")
     images = [
         Record(image, file, f"image {i}", _FIX) for i, image in enumerate(labels.items("images"))
@@ -245,6 +251,14 @@ def _readable_records(
             problems.refuse(error)
 
 
+def _count_old_labels(info: Record, problems: Problems) -> None:
+    """Files that do not say their version are not doubted."""
+    version = str(info.value.get("version", ""))
+    match = re.fullmatch(r"(\d{1,4})\.(\d{1,4})(?:\.\d+)*", version)
+    if match is not None and (int(match[1]), int(match[2])) < _RELIABLE_VERSION:
+        problems.add("old_labels", f"{info.file}: version {version}. {_FIX}")
+
+
 def _image_paths(folder: Path, info: Record, images: list[Record], file: Path) -> tuple[Path, ...]:
     name = info.text("im_dir") if "im_dir" in info.value else "img1"
     image_folder = path_inside(folder, name, file, "info, 'im_dir'")
@@ -322,7 +336,7 @@ def _person(record: Record) -> tuple[Any, ...]:
     return (
         (x, y, x + w, y + h),
         UNKNOWN if role is None else ROLES.index(role),
-        NO_NUMBER if role not in _ROLES_WITH_NUMBER else shirt_number(jersey),
+        NO_NUMBER if role not in ROLES_WITH_NUMBER else shirt_number(jersey),
         UNKNOWN if track_id is None else record.integer("track_id"),
         UNKNOWN if team is None else TEAMS.index(team),
         *_positions(record),

@@ -22,6 +22,7 @@ from soccermaster.data.indexing.index import (
     build_index,
     explain_stale,
     index_path,
+    is_index_of,
     stale_parts,
 )
 from soccermaster.data.indexing.problems import Problems
@@ -132,9 +133,13 @@ class IndexedClips(ClipDataset):
         root: Path | str,
         split: str,
         index: Path | str | None,
+        reading: tuple[Any, ...] = (),
         wanted: Callable[[IndexedPart], bool] = lambda part: True,
     ) -> tuple[Index, list[IndexedPart]]:
         """The index and its wanted parts of a split; built if no path was given and it is stale.
+
+        Their files and `reading`, the arguments that change what a clip holds, make the
+        fingerprint.
 
         Raises:
             DatasetError: the given index is not of the files as they are now, or the labels break
@@ -142,12 +147,16 @@ class IndexedClips(ClipDataset):
         """
         parts = self.parts(Path(root).resolve(), split)
         file = self.index_file(root, index)
-        if index is not None or file.is_file():
+        if index is not None:
             opened = Index(file, self.version)
             stale = stale_parts(opened, parts, split)
-            if stale and index is not None:
+            if stale:
                 raise explain_stale(opened, stale)
-        if index is None and (not file.is_file() or stale):
+        elif is_index_of(file, self.version):
+            opened = Index(file, self.version)
+            if stale_parts(opened, parts, split):
+                opened = self.build(root, split)
+        else:
             opened = self.build(root, split)
         of_split = [part for part in opened.split(split) if wanted(part)]
         problems = Problems()
@@ -155,8 +164,10 @@ class IndexedClips(ClipDataset):
             problems.merge(part.problems)
         problems.raise_if_refused()
         problems.warn_if_corrected()
-        stamps = repr([(part.key, part.stamps) for part in of_split])
-        self.fingerprint = hashlib.blake2b(stamps.encode(), digest_size=16).hexdigest()
+        read = repr((self.version, reading, [(part.key, part.stamps) for part in of_split]))
+        self.fingerprint = hashlib.blake2b(
+            read.encode("utf-8", "surrogateescape"), digest_size=16
+        ).hexdigest()
         return opened, of_split
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from soccermaster.data.datasets.base import ClipDataset, DatasetError
+from soccermaster.data.datasets.base import ClipDataset, DatasetError, releases_of
 from soccermaster.data.undecoded import UndecodedClip
 from soccermaster.structures import Clip
 
@@ -35,20 +35,16 @@ class JoinedClips(ClipDataset):
         parts: Mapping[str, Callable[..., ClipDataset]],
         splits: Mapping[str, Any] | None = None,
     ) -> None:
-        given = splits or {}
-        unknown = sorted(set(given) - set(parts))
+        unknown = sorted(set(splits or {}) - set(parts))
         if unknown:
             raise DatasetError(f"expected splits of {sorted(parts)}, got some of {unknown}")
-        self.parts = {
-            name: part(split=split)
-            for name, part in parts.items()
-            if split in given.get(name, (split,))
-        }
+        self.parts = {name: part(split=split) for name, part in _having(split, parts, splits)}
         if not self.parts:
             raise DatasetError(f"expected a dataset with split '{split}' among {sorted(parts)}")
         datasets = list(self.parts.values())
         self.provides = frozenset.intersection(*(d.provides for d in datasets))
         self.fingerprint = " ".join(filter(None, (d.fingerprint for d in datasets)))
+        self.releases = frozenset().union(*(d.releases for d in datasets))
         self._ends = np.cumsum([len(d) for d in datasets])
         if any(d.groups is not None for d in datasets):
             groups, count = [], 0
@@ -70,9 +66,30 @@ class JoinedClips(ClipDataset):
         dataset, own = self._of(index)
         return dataset.undecoded(own)
 
+    @classmethod
+    def releases_with(
+        cls,
+        split: str,
+        parts: Mapping[str, Callable[..., ClipDataset]],
+        splits: Mapping[str, Any] | None = None,
+    ) -> frozenset[str]:
+        """See `ClipDataset.releases_with`."""
+        having = _having(split, parts, splits)
+        return frozenset().union(*(releases_of(part, split) for _, part in having))
+
     def _of(self, index: int) -> tuple[ClipDataset, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"expected a clip from 0 to {len(self) - 1}, got {index}")
         part = int(np.searchsorted(self._ends, index, side="right"))
         first = 0 if part == 0 else int(self._ends[part - 1])
         return list(self.parts.values())[part], index - first
+
+
+def _having(
+    split: str,
+    parts: Mapping[str, Callable[..., ClipDataset]],
+    splits: Mapping[str, Any] | None,
+) -> list[tuple[str, Callable[..., ClipDataset]]]:
+    """The parts that have a split."""
+    given = splits or {}
+    return [(name, part) for name, part in parts.items() if split in given.get(name, (split,))]

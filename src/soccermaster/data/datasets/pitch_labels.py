@@ -82,12 +82,16 @@ def should_turn_names(polylines_norm: Mapping[str, Float[np.ndarray, "n 2"]]) ->
     to the horizontal is below 20 degrees, that of the lines along the touchlines below 70, and more
     markings of the right half are named than of the left half.
     """
-    along_goal = _mean_angle_deg(polylines_norm, _GOAL_LINES)
-    along_touch = _mean_angle_deg(polylines_norm, _TOUCHLINES)
-    if not (along_goal < _GOAL_LINE_BELOW_DEG and along_touch < _TOUCHLINE_BELOW_DEG):
-        return False
-    sides = [_side(name) for name in polylines_norm]
-    return sides.count("right") > sides.count("left")
+    return _more_on_the_right(polylines_norm) > 0 and _seems_from_behind(polylines_norm)
+
+
+def is_side_by_convention(polylines_norm: Mapping[str, Float[np.ndarray, "n 2"]]) -> bool:
+    """Whether `should_turn_names` says yes to these markings or to their mirror image.
+
+    Args:
+        polylines_norm: points by class name, in fractions of width and height.
+    """
+    return _more_on_the_right(polylines_norm) != 0 and _seems_from_behind(polylines_norm)
 
 
 def _points(lines: Record, name: str, points: object) -> list[tuple[float, float]]:
@@ -103,6 +107,17 @@ def _count_oddities(name: str, xy: np.ndarray, lines: Record, problems: Problems
         problems.add("single_point_line", f"{lines.file}, {lines.where}: {name}")
     if (np.abs(xy - 0.5) > 0.5 + _FARTHEST_NORM).any():
         problems.add("invisible_marking", f"{lines.file}, {lines.where}: {name} at {xy[0]}")
+
+
+def _seems_from_behind(polylines_norm: Mapping[str, np.ndarray]) -> bool:
+    along_goal = _mean_angle_deg(polylines_norm, _GOAL_LINES)
+    along_touch = _mean_angle_deg(polylines_norm, _TOUCHLINES)
+    return along_goal < _GOAL_LINE_BELOW_DEG and along_touch < _TOUCHLINE_BELOW_DEG
+
+
+def _more_on_the_right(polylines_norm: Mapping[str, np.ndarray]) -> int:
+    sides = [_side(name) for name in polylines_norm]
+    return sides.count("right") - sides.count("left")
 
 
 def _mean_angle_deg(polylines_norm: Mapping[str, np.ndarray], names: tuple[str, ...]) -> float:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from soccermaster.data.images import VideoError, image_size, read_image
 from soccermaster.data.indexing.index import Index
 from soccermaster.data.indexing.problems import Problems
 from soccermaster.data.undecoded import UndecodedClip
-from soccermaster.geometry import Pitch
+from soccermaster.data.warp_labels import turn_names
 from soccermaster.structures import Annotations, Athletes, Cameras, Clip, Keypoints, Lines
 from soccermaster.vocabulary import LINES, NO_NUMBER, NUM_KEYPOINTS, ROLES, TEAMS
 
@@ -29,7 +29,6 @@ from soccermaster.vocabulary import LINES, NO_NUMBER, NUM_KEYPOINTS, ROLES, TEAM
 _OFF_PITCH_MARGIN_M = 10.0
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
 _JPEG_END = b"\xff\xd9"
-_PITCH = Pitch()
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,7 @@ class SequenceLabels:
         keypoints: in pixels of `image_size`; None if nothing says where the pitch is.
         lines: in pixels of `image_size`.
         turned: where the names of the markings are turned by 180 degrees, if that is asked for.
+        behind_goal: where the names would be turned in the picture or in its mirror image.
         cameras: NaN where unknown.
     """
 
@@ -61,6 +61,7 @@ class SequenceLabels:
     keypoints: Keypoints | None = None
     lines: Lines | None = None
     turned: Bool[np.ndarray, " N"] | None = None
+    behind_goal: Bool[np.ndarray, " N"] | None = None
     cameras: Cameras | None = None
 
 
@@ -79,6 +80,7 @@ _ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "segments_px": (np.float32, (len(LINES), 2, 2)),
     "lines_known": (np.uint8, (len(LINES),)),
     "turned": (np.uint8, ()),
+    "behind_goal": (np.uint8, ()),
     "K": (np.float64, (3, 3)),
     "R": (np.float64, (3, 3)),
     "position_m": (np.float64, (3,)),
@@ -115,8 +117,6 @@ class SequenceClips(IndexedClips):
         num_frames: T, frames per clip; a shorter rest of a sequence is left out.
         stride: frames from one window to the next; None: windows do not overlap.
         image_size: (H, W) to decode to; None keeps the size of the files.
-        number_rule: whose shirt number is given, see `Athletes.readable_numbers`; the others have
-            `NO_NUMBER`. None gives every number that is annotated.
         turn_names: name the markings of views from behind a goal as data for calibration do, see
             `should_turn_names`. Teams and positions stay.
         index: Parquet file, or the folder that holds it; None: the one in the cache folder, which
@@ -138,27 +138,34 @@ class SequenceClips(IndexedClips):
         stride: int | None = None,
         image_size: tuple[int, int] | None = None,
         *,
-        number_rule: Literal["paper", "official"] | None = None,
         turn_names: bool = False,
         index: Path | str | None = None,
     ) -> None:
-        if number_rule not in (None, "paper", "official"):
-            raise ValueError(f"expected number_rule 'paper' or 'official', got {number_rule!r}.")
         self.root = Path(root).resolve()
         self.num_frames = num_frames
         self.image_size = None if image_size is None else tuple(image_size)
-        self.number_rule = number_rule
         self.turn_names = turn_names
-        self._index, self._parts = self._open_index(root, split, index)
+        reading = (num_frames, stride, self.image_size, turn_names)
+        self._index, self._parts = self._open_index(root, split, index, reading)
         if any(part.facts.get("cameras") for part in self._parts):
             self.provides = self.provides | {"cameras"}
+        if all(part.facts.get("identities") for part in self._parts if part.num_rows):
+            self.provides = self.provides | {"track_ids", "teams", "positions"}
         self._place = [(p, r) for p, part in enumerate(self._parts) for r in range(part.num_rows)]
+        columns = self._index.read(self._parts, ["people_labeled", "frame_numbers"])
         labeled = [
             labels.values.to_numpy(zero_copy_only=False) | ("boxes" not in self.provides)
-            for labels in self._index.read(self._parts, ["people_labeled"])["people_labeled"]
+            for labels in columns["people_labeled"]
         ]
-        self.windows, unlabeled = _windows(labeled, num_frames, stride or num_frames)
+        numbers = [numbers.values.to_numpy() for numbers in columns["frame_numbers"]]
+        self.windows, unlabeled, torn = _windows(labeled, numbers, num_frames, stride or num_frames)
         self._remember_some()
+        if torn:
+            warnings.warn(
+                f"{root}, split {split}: left out {torn} windows with a gap between their frames; "
+                f"{len(self.windows)} remain.",
+                stacklevel=2,
+            )
         if unlabeled:
             warnings.warn(
                 f"{root}, split {split}: left out {unlabeled} windows with frames in which people "
@@ -230,9 +237,8 @@ class SequenceClips(IndexedClips):
             athletes = athletes.select(np.arange(first, last))
             athletes.frame[:] -= window.start
             athletes.boxes_xyxy_px[:] *= np.tile(scale, 2).astype(np.float32)
-            if self.number_rule is not None:
-                athletes.numbers[:] = athletes.readable_numbers(self.number_rule)
         keypoints, lines, cameras = sequence.keypoints, sequence.lines, sequence.cameras
+        named_from_left = None
         if keypoints is not None and lines is not None:
             keypoints = Keypoints(
                 (keypoints.points_px[window] * scale).astype(np.float32), keypoints.known[window]
@@ -242,11 +248,18 @@ class SequenceClips(IndexedClips):
             )
             if self.turn_names and sequence.turned is not None:
                 keypoints, lines = turn_names(keypoints, lines, sequence.turned[window])
+                named_from_left = sequence.behind_goal[window]
         if cameras is not None:
             K = cameras.K[window].copy()
             K[:, :2] *= scale[:, None]
             cameras = Cameras(K, cameras.R[window], cameras.position_m[window])
-        return Annotations(athletes=athletes, keypoints=keypoints, lines=lines, cameras=cameras)
+        return Annotations(
+            athletes=athletes,
+            keypoints=keypoints,
+            lines=lines,
+            cameras=cameras,
+            named_from_left=named_from_left,
+        )
 
     @classmethod
     def summarize(cls, index: Index, **options: Any) -> Summary:
@@ -279,7 +292,7 @@ def row_from_labels(labels: SequenceLabels, split: str, root: Path) -> pa.Table:
             "lines_known": labels.lines.known,
         }
     if labels.turned is not None:
-        arrays["turned"] = labels.turned
+        arrays |= {"turned": labels.turned, "behind_goal": labels.behind_goal}
     if labels.cameras is not None:
         arrays |= {name: getattr(labels.cameras, name) for name in ("K", "R", "position_m")}
     flat = {
@@ -336,25 +349,8 @@ def labels_from_row(row: pa.Table, root: Path) -> SequenceLabels:
             Lines(array("segments_px"), array("lines_known").astype(bool)) if has_pitch else None
         ),
         turned=array("turned").astype(bool) if has_turned else None,
+        behind_goal=array("behind_goal").astype(bool) if has_turned else None,
         cameras=Cameras(array("K"), array("R"), array("position_m")) if has_cameras else None,
-    )
-
-
-def turn_names(
-    keypoints: Keypoints, lines: Lines, turned: Bool[np.ndarray, " T"]
-) -> tuple[Keypoints, Lines]:
-    """The same points under the names that they have after half a turn of the pitch."""
-    points, segments = _PITCH.keypoint_rot180, _PITCH.line_rot180
-    where = turned[:, None]
-    return (
-        Keypoints(
-            np.where(where[..., None], keypoints.points_px[:, points], keypoints.points_px),
-            np.where(where, keypoints.known[:, points], keypoints.known),
-        ),
-        Lines(
-            np.where(where[..., None, None], lines.segments_px[:, segments], lines.segments_px),
-            np.where(where, lines.known[:, segments], lines.known),
-        ),
     )
 
 
@@ -405,18 +401,24 @@ def _ends_well(path: Path) -> bool:
 
 
 def _windows(
-    labeled: Sequence[Bool[np.ndarray, " N"]], num_frames: int, stride: int
-) -> tuple[Int[np.ndarray, "W 2"], int]:
-    """Sequence and first frame of each window, and how many have frames without labels."""
-    windows, unlabeled = [np.empty((0, 2), np.int64)], 0
-    for s, frames in enumerate(labeled):
+    labeled: Sequence[Bool[np.ndarray, " N"]],
+    numbers: Sequence[Int[np.ndarray, " N"]],
+    num_frames: int,
+    stride: int,
+) -> tuple[Int[np.ndarray, "W 2"], int, int]:
+    """Sequence and first frame of each window, and how many have frames without labels or gaps."""
+    windows, unlabeled, torn = [np.empty((0, 2), np.int64)], 0, 0
+    for s, (frames, places) in enumerate(zip(labeled, numbers, strict=True)):
         starts = np.arange(0, len(frames) - num_frames + 1, stride)
+        without_gap = places[starts + num_frames - 1] - places[starts] == num_frames - 1
+        torn += int((~without_gap).sum())
+        starts = starts[without_gap]
         known = np.concatenate([[0], np.cumsum(frames)])
         complete = known[starts + num_frames] - known[starts] == num_frames
         unlabeled += int((~complete).sum())
         starts = starts[complete]
         windows.append(np.stack([np.full_like(starts, s), starts], axis=1))
-    return np.concatenate(windows), unlabeled
+    return np.concatenate(windows), unlabeled, torn
 
 
 def _sum(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,11 @@ from jaxtyping import Float
 
 from soccermaster.data.datasets.indexed import SPLITS
 from soccermaster.data.datasets.label_files import Record, load_json, path_inside
-from soccermaster.data.datasets.pitch_labels import polylines_of, should_turn_names
+from soccermaster.data.datasets.pitch_labels import (
+    is_side_by_convention,
+    polylines_of,
+    should_turn_names,
+)
 from soccermaster.data.datasets.sequences import (
     SEQUENCE_SCHEMA,
     SequenceClips,
@@ -60,7 +64,7 @@ class SoccerNetCalibration(SequenceClips):
     """
 
     name = "soccernet_calibration"
-    version = "soccernet_calibration-2"
+    version = "soccernet_calibration-3"
     download: ClassVar[Download | None] = Download(
         "Ask for access at https://huggingface.co/datasets/SoccerNet/SN-Calibration-2023 and log "
         "in with `hf auth login`.",
@@ -221,6 +225,7 @@ def read_picture_labels(file: Path, problems: Problems | None = None) -> Sequenc
         keypoints=Keypoints(points.keypoints_px[None], points.keypoints_known[None]),
         lines=Lines(segments_px[None], lines_known[None]),
         turned=np.array([should_turn_names(polylines)]),
+        behind_goal=np.array([is_side_by_convention(polylines)]),
         cameras=cameras,
     )
 

@@ -22,7 +22,7 @@ from soccermaster.data.datasets.game_state_file import (
 )
 from soccermaster.data.datasets.indexed import SPLITS
 from soccermaster.data.datasets.label_files import Record, load_json_list, path_inside
-from soccermaster.data.datasets.pitch_labels import should_turn_names
+from soccermaster.data.datasets.pitch_labels import is_side_by_convention, should_turn_names
 from soccermaster.data.datasets.sequences import (
     SEQUENCE_SCHEMA,
     SequenceClips,
@@ -57,7 +57,7 @@ class SoccerNetGSR(SequenceClips):
     """
 
     name = "soccernet_gsr"
-    version = "soccernet_gsr-2"
+    version = "soccernet_gsr-3"
     download: ClassVar[Download | None] = Download(
         "Ask for access at https://huggingface.co/datasets/SoccerNet/SN-GSR-2024 and log in with "
         "`hf auth login`; the labels of the test split may come from SoccerNet/SN-GroundTruth.",
@@ -138,13 +138,15 @@ def legibility_file(root: Path, split: str) -> Path:
 
 def sequence_labels(state: GameState, legibility: np.ndarray) -> SequenceLabels:
     """The labels as the index holds them: keypoints and line segments are derived here, once."""
-    points, segments, turned = [], [], []
+    points, segments, turned, behind_goal = [], [], [], []
     size = state.image_size[::-1]
     for frame in range(len(state.frame_numbers)):
         polylines_px = state.polylines.of_frame(frame, state.image_size)
         points.append(points_from_polylines(polylines_px, size))
         segments.append(segments_from_polylines(polylines_px, size, points[-1].keypoints_px))
-        turned.append(should_turn_names(state.polylines.of_frame(frame)))
+        polylines = state.polylines.of_frame(frame)
+        turned.append(should_turn_names(polylines))
+        behind_goal.append(is_side_by_convention(polylines))
     labeled = state.pitch_labeled[:, None]
     state.athletes.legibility[:] = legibility
     return SequenceLabels(
@@ -164,6 +166,7 @@ def sequence_labels(state: GameState, legibility: np.ndarray) -> SequenceLabels:
             np.stack([known for _, known in segments]) & labeled,
         ),
         turned=np.array(turned),
+        behind_goal=np.array(behind_goal),
     )
 
 

@@ -61,7 +61,7 @@ class SoccerNetTracking(SequenceClips):
     """
 
     name = "soccernet_tracking"
-    version = "soccernet_tracking-1"
+    version = "soccernet_tracking-2"
     download: ClassVar[Download | None] = Download(
         "Ask for access on the page of the data set that the message names, and log in with "
         "`hf auth login`.",

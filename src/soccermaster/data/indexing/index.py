@@ -141,6 +141,15 @@ def index_path(name: str, root: Path | str, output: Path | str | None = None) ->
     return Path(output or cache_folder()) / f"{name}-{place}.parquet"
 
 
+def is_index_of(path: Path, version: str) -> bool:
+    """Whether there is an index that this version of the scan made.
+
+    Raises:
+        DatasetError: something else is there.
+    """
+    return path.is_file() and _read_metadata(path).get("version") == version
+
+
 def build_index(
     path: Path,
     parts: Sequence[Part],
@@ -354,11 +363,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 
 def _old_parts(path: Path, version: str) -> tuple[IndexedPart, ...]:
     """The parts of the index that is there, if it can still be used."""
-    if not path.is_file():
-        return ()
-    if _read_metadata(path).get("version") != version:
-        return ()
-    return Index(path, version).parts
+    return Index(path, version).parts if is_index_of(path, version) else ()
 
 
 def _part_from_json(values: dict[str, Any]) -> IndexedPart:

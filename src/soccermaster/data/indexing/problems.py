@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "duplicate": "a video or picture that is listed more than once",
     "multi_label": "a video with more than one class",
     "leak_between_splits": "the same video, match or sequence in two splits",
+    "old_labels": "labels of a version that had wrong team sides or positions; fetch newer ones",
     "unknown_tracklet": "a track id without a line in gameinfo.ini",
     "missing_legibility": "a legibility file that does not know some of the people",
 }

@@ -56,6 +56,9 @@ def print_shards(shards: Mapping[str, Any], console: Console) -> None:
     """Show what was written into tar shards, and what could not be."""
     console.print(f"shards in {shards['folder']}: train with dataset=shards paths.data=there")
     for split, found in shards["splits"].items():
+        if "refused" in found:
+            console.print(f"  {split}: none, training refuses it: {found['refused']}", markup=False)
+            continue
         console.print(
             f"  {split}: {found['clips']} clips in {found['shards']} files, "
             f"{found['bytes'] / 1e9:.2f} GB; {found['unreadable']} could not be read"

@@ -25,6 +25,7 @@ MIN_EQUATIONS = 8
 MIN_INLIERS = 0.5  # of the weight of the observations
 MAX_NOISE = 0.008  # of the image width
 MAX_EXPECTED_ERROR = 0.025  # of the width
+_UNSEEN_SHARE = 0.5  # confidence in frames without observations, in the place of their share
 _WEAK_EQUATIONS = 14  # fewer than these need a camera that the prior finds plausible ...
 PLAUSIBLE_DISTANCE2 = 20.0  # ... within this squared distance (4 degrees of freedom)
 _CONFIDENT_ERROR = 0.005  # of the width
@@ -132,7 +133,8 @@ def describe(
     for name, start, end in frame.circle_spans:
         polylines[name] = inliers[n + m + start : n + m + end]
     total = seen.weights.sum()
-    share = float(seen.weights[0, inliers].sum() / total) if total > 0 else 1.0
+    # a frame in which nothing was seen has its camera from others
+    share = float(seen.weights[0, inliers].sum() / total) if total > 0 else _UNSEEN_SHARE
     return Calibration(
         camera,
         None,

@@ -83,7 +83,7 @@ def gather(
 
     Raises:
         KeyError: an unknown point, line or class.
-        ValueError: a coordinate that is no number, a negative score, an image without size.
+        ValueError: a point that is not two numbers, a negative score, an image without size.
     """
     if image_size is None:
         raise ValueError("expected image_size (W, H) in pixels, got None")
@@ -95,7 +95,7 @@ def gather(
     for number in point_ids:
         if number not in _POINT_IDS:
             raise KeyError(f"expected points by number 1..57 or 58..73, got {number!r}")
-    pixels = [points_px[number] for number in point_ids]
+    pixels = [_pixel(points_px[number], f"point {number}") for number in point_ids]
     weights = _scores(point_ids, point_scores, "point_scores")
     lines: list[int] = []
     spans: list[tuple[int, int, int]] = []
@@ -106,7 +106,7 @@ def gather(
             raise ValueError(f"expected line {number} as two points, got {len(ends)}")
         spans.append((number - 1, len(lines), len(lines) + 2))
         lines += [number - 1] * 2
-        pixels += list(ends)
+        pixels += [_pixel(end, f"both ends of line {number}") for end in ends]
     num_segments = len(spans)
     for score in _scores(tuple(lines_px or ()), line_scores, "line_scores"):
         weights += [score, score]
@@ -142,7 +142,7 @@ def gather(
         np.array(centres, np.float64)[None],
         CIRCLE_RADIUS_M,
         np.ascontiguousarray((array - (width / 2, height / 2)).T)[None],
-        np.array(weights, np.float64)[None],
+        _relative(weights)[None],
         width / 2,
     )
     return Frame(
@@ -154,6 +154,22 @@ def gather(
         model.lengths_m[lines],
         (width, height),
     )
+
+
+def _pixel(values: Sequence[float], name: str) -> Sequence[float]:
+    if len(values) != 2:
+        raise ValueError(
+            f"expected {name} as (x, y), got {values!r}. "
+            "Scores go into point_scores and line_scores."
+        )
+    return values
+
+
+def _relative(weights: Sequence[float]) -> Float[np.ndarray, " o"]:
+    """With a mean of 1 over what is not ignored: the sum says how much was seen."""
+    array = np.array(weights, np.float64)
+    used = array > 0
+    return array / array[used].mean() if used.any() else array
 
 
 def gather_frames(

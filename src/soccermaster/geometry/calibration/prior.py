@@ -19,7 +19,8 @@ class CameraPrior:
     """Independent normal distributions of position, roll and distortion.
 
     A camera far from it, at a distance of `reach` standard deviations and more, is another kind of
-    camera (behind a goal, on the opposite stand): the belief lets go of it.
+    camera (behind a goal, on the opposite stand): the belief lets go of it, with the loss of Geman
+    and McClure, d^2 / (1 + d^2 / reach^2).
     """
 
     position_m: tuple[float, float, float] = (0.0, 72.0, -16.0)
@@ -31,7 +32,7 @@ class CameraPrior:
     def normal_equations(
         self, state: State
     ) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, "B p"], Float[np.ndarray, "B p p"]]:
-        """Squared distance (standard deviations), and the weighted gradient and normal matrix."""
+        """The loss (squared standard deviations), half its gradient, and the normal matrix."""
         num, size = len(state), state.num_parameters
         inverse = 1 / np.asarray(self.position_std_m)
         values = np.empty((num, size - 3))
@@ -49,7 +50,7 @@ class CameraPrior:
         hold[:, :4] = (1 + distance2 / self.reach**2)[:, None] ** -2
         weighted = jac * hold[:, None]
         gradient = (weighted @ values[:, :, None])[:, :, 0]
-        cost = (hold * values * values).sum(axis=1)
+        cost = distance2 / (1 + distance2 / self.reach**2) + (values[:, 4:] ** 2).sum(axis=1)
         return cost, gradient, weighted @ np.swapaxes(jac, 1, 2)
 
     def distance2(self, state: State) -> Float[np.ndarray, " B"]:

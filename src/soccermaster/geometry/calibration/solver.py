@@ -89,7 +89,7 @@ def calibrate(
 
     Raises:
         KeyError: an unknown number or class.
-        ValueError: no image size, a coordinate that is no number, a negative score.
+        ValueError: no image size, a point that is not two numbers, a negative score.
     """
     frame = gather(
         points_px, lines_px, image_size, polylines_px, point_scores, line_scores, template
