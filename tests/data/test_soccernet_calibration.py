@@ -27,7 +27,7 @@ def test_pictures_are_clips_of_one_frame_with_their_cameras(tmp_path):
     assert clip.frames.shape == (1, 90, 160, 3) and clip.clip_id.startswith("00001/")
     camera = read_camera(folder / "camera_00001.json", (160, 90))
     np.testing.assert_allclose(clip.annotations.cameras.K[0], camera.K)
-    expected_px, _ = camera.project(Pitch("exact").keypoints_m)
+    expected_px, _ = camera.project(Pitch().keypoints_m)
     found = clip.annotations.keypoints
     crossing = found.known[0] & np.isfinite(found.points_px[0]).all(axis=-1)
     assert crossing.sum() > 2 and clip.annotations.athletes is None
