@@ -8,11 +8,11 @@ Needs the extra `demo` (gradio). Nothing leaves the machine: no fonts, no analyt
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
 import tempfile
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.B
         raise ValueError("the page needs gradio: pip install 'soccermaster[demo]'") from error
 
     folder = Path(tempfile.mkdtemp(prefix="soccermaster_demo_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
     def analyse(
         video: str | None, start_s: float | None, duration_s: float | None, fps: float | None
@@ -120,7 +121,6 @@ def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.B
         )
         for event in (search.click, sentence.submit):
             event(find, [index, sentence], gallery)
-    weakref.finalize(page, shutil.rmtree, folder, ignore_errors=True)  # or when Python ends
     return page
 
 
