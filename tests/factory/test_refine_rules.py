@@ -88,10 +88,13 @@ HERE, NEAR, FAR = [10, 10, 30, 50], [12, 10, 32, 50], [100, 10, 120, 50]
         ([2], [FAR], HERE, 0.8, [NEAR], [2], []),
         ([2], [FAR], HERE, 0.8, [FAR], [2], [0]),
         ([-1, 2], [[14, 10, 34, 50], NEAR], HERE, 0.8, [], [-1, 2], []),
+        ([-1], [[20, 10, 40, 50]], HERE, 0.8, [], [-1], []),  # IoU 1/3
+        ([2], [[27, 10, 47, 50]], HERE, 0.8, [], [2], [0]),  # IoU 0.08
     ],
     ids=[
         "new", "no detection", "not believed", "empty", "already there", "takes", "owned",
         "too far", "somebody was added here", "somebody was added elsewhere", "the best is owned",
+        "neither the same nor another", "beside somebody",
     ],
 )  # fmt: skip
 def test_a_mask_takes_adds_or_stays_out(tracks, boxes, mask, score, taken, after, new):

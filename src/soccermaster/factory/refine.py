@@ -70,7 +70,7 @@ class RefineWindows(Stage):
 
     In each window the surest detection of every track is its prompt (`prompt_rows`). Where the mask
     of a track appears in a frame without a row of that track, an untracked detection below the mask
-    joins the track; if there is none, and no other person's box is there, the mask becomes a new
+    joins the track; if there is none, and nobody's box is there, the mask becomes a new
     row: its box, and its score as confidence (`settle_masks`). Detections are never dropped. Frames
     without any detection are filled like others.
 
@@ -80,6 +80,7 @@ class RefineWindows(Stage):
         max_objects: prompts per pass; more people take further passes.
         min_score: masks below are not believed.
         min_iou: of mask box and detection, to be the same person.
+        max_iou_new: of mask box and any other, to be a new row.
         min_box_px: smaller boxes are no prompts, in pixels of frames 1920 wide.
         min_track_rows: tracks of fewer rows are no prompts.
     """
@@ -96,11 +97,12 @@ class RefineWindows(Stage):
         max_objects: int = 32,
         min_score: float = 0.5,
         min_iou: float = 0.5,
+        max_iou_new: float = 0.1,
         min_box_px: float = 18.0,
         min_track_rows: int = 3,
     ) -> None:
         self.segmenter, self.window, self.max_objects = segmenter, window, max_objects
-        self.min_score, self.min_iou = min_score, min_iou
+        self.min_score, self.min_iou, self.max_iou_new = min_score, min_iou, max_iou_new
         self.min_box_px, self.min_track_rows = min_box_px, min_track_rows
 
     def models(self) -> list[Segmenter]:
@@ -152,6 +154,7 @@ class RefineWindows(Stage):
             [row.box_xyxy_px for row in added if row.frame == frame],
             self.min_score,
             self.min_iou,
+            self.max_iou_new,
         )
         added += [NewRow(frame, boxes[k], int(mask_tracks[k]), float(scores[k])) for k in new]
 

@@ -103,13 +103,16 @@ def settle_masks(
     taken: Sequence[Box] = (),
     min_score: float = 0.5,
     min_iou: float = 0.5,
+    max_iou_new: float = 0.1,
 ) -> tuple[Int[np.ndarray, " m"], list[int]]:
     """What the masks of one frame mean for its detections.
 
     A mask counts if it is not empty, scores `min_score`, and its track has no row in the frame yet.
     If a detection lies below it (best IoU of at least `min_iou`), the track takes that detection
     where it belongs to nobody, and leaves it alone where it has an owner or is a ball. Otherwise
-    the mask is a new row, unless a new row is already there.
+    the mask is a new row where nobody is: no detection and no new row has an IoU above
+    `max_iou_new`. A single row too many shares a frame with the track that goes on as the same
+    person, and keeps the two apart for good, so this limit is far below the other.
 
     Args:
         tracks: of the frame's detections, -1 nobody's.
@@ -121,6 +124,7 @@ def settle_masks(
         taken: boxes of new rows that the frame has already.
         min_score: masks below are not believed.
         min_iou: to be the same person.
+        max_iou_new: to be somebody else.
 
     Returns:
         The tracks of the detections, and the masks that become new rows.
@@ -135,7 +139,8 @@ def settle_masks(
             if tracks[best] == UNKNOWN and not is_ball[best]:
                 tracks[best] = track
             continue
-        if taken and pairwise_iou(box[None], np.array(taken))[0].max() >= min_iou:
+        others = np.concatenate([boxes_xyxy_px, np.reshape(taken, (-1, 4))])
+        if pairwise_iou(box[None], others)[0].max(initial=0.0) > max_iou_new:
             continue
         new.append(k)
         taken.append(box)
