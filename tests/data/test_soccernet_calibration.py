@@ -29,9 +29,13 @@ def test_pictures_are_clips_of_one_frame_with_their_cameras(tmp_path):
     np.testing.assert_allclose(clip.annotations.cameras.K[0], camera.K)
     expected_px, _ = camera.project(Pitch().keypoints_m)
     found = clip.annotations.keypoints
-    crossing = found.known[0] & np.isfinite(found.points_px[0]).all(axis=-1)
-    assert crossing.sum() > 2 and clip.annotations.athletes is None
-    np.testing.assert_allclose(found.points_px[0, crossing], expected_px[crossing], atol=0.1)
+    seen = found.known[0] & np.isfinite(found.points_px[0]).all(axis=-1)
+    assert seen[:30].sum() > 8 and seen[30:].sum() > 8 and clip.annotations.athletes is None
+    # the annotated curves are exact; what a homography restores has the rounded places of the table
+    meant_px = [camera.project(Pitch(name).keypoints_m)[0] for name in ("exact", "table")]
+    errors_px = [np.linalg.norm(found.points_px[0] - px, axis=1)[seen] for px in meant_px]
+    assert np.min(errors_px, axis=0).max() < 0.1
+    assert errors_px[0][seen.nonzero()[0] < 30].max() < 0.1
     (folder / "camera_00000.json").unlink()
     again = SoccerNetCalibration(tmp_path, "train")
     assert [again[i].annotations.cameras is None for i in (0, 1)] == [True, False]
