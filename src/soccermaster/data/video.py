@@ -356,11 +356,18 @@ def _decode_at(path: Path, wanted: list[int], index: _FrameIndex) -> Iterator[av
         start_pts = int(index.keyframe_pts[group]) if group > 0 else None
         done_before = done
         with _open_stream(path) as (container, stream):
-            for frame in _decoded(container, stream, path, start_pts):
+            frames = _decoded(container, stream, path, start_pts)
+            while True:
+                try:
+                    frame = next(frames, None)
+                except VideoError:
+                    if group == 0 or done > done_before:
+                        raise
+                    break  # an open group of pictures leans on the one before
+                if frame is None or frame.pts > wanted[done]:
+                    break
                 if frame.pts < wanted[done]:
                     continue
-                if frame.pts > wanted[done]:
-                    break
                 yield frame
                 done += 1
                 if done == len(wanted):
@@ -370,7 +377,7 @@ def _decode_at(path: Path, wanted: list[int], index: _FrameIndex) -> Iterator[av
         if done > done_before:
             groups_back = 0
         elif group > 0:
-            # A container may seek too far; a longer run-up must meet the frame.
+            # A container may seek too far, or a group need the one before: a longer run-up.
             groups_back = 2 * groups_back + 1
         else:
             time_s = index.times_s[np.searchsorted(index.pts, wanted[done])]
@@ -402,14 +409,21 @@ def _decoded(
     path: Path,
     start_pts: int | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Frames in display order, from the key frame at `start_pts` or from the start."""
+    """Frames in display order, from the key frame at `start_pts` or from the start.
+
+    Pictures that are stored after that key frame and shown before it lean on the group before (an
+    open group of pictures); nobody asked for them, and they cannot be decoded from here.
+    """
     try:
         if start_pts is not None:
             container.seek(start_pts, stream=stream, backward=True)
-        for frame in container.decode(stream):
-            if frame.is_corrupt or frame.pts is None:
-                raise _damaged(path, "a corrupt frame")
-            yield frame
+        for packet in container.demux(stream):
+            if None not in (start_pts, packet.pts) and packet.pts < start_pts:
+                continue
+            for frame in packet.decode():
+                if frame.is_corrupt or frame.pts is None:
+                    raise _damaged(path, "a corrupt frame")
+                yield frame
     except av.FFmpegError as error:
         raise _damaged(path, error) from error
 
