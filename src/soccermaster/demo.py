@@ -113,7 +113,9 @@ def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.B
                 label="Find a moment", placeholder="a corner for [TEAM]", elem_id="query"
             )
             search = gr.Button("Find", elem_id="find")
-        gallery = gr.Gallery(label="Moments", elem_id="moments", columns=top_k, height="auto")
+        gallery = gr.Gallery(
+            label="Moments", elem_id="moments", columns=top_k, height="auto", preview=False
+        )
         button.click(
             analyse,
             [video, start_s, duration_s, fps],
