@@ -98,7 +98,7 @@ def bare_chain() -> list[Stage]:
 
 
 def ceiling(clip: OracleClip) -> list[Stage]:
-    """The default chain with true ids and attributes."""
+    """The default chain with true ids and attributes, but without refinement, which finds boxes."""
     return [TrueTracks(clip), DropShort(), Fill(), Smooth(), RestoreTeams(clip)]
 
 

@@ -18,6 +18,9 @@ from soccermaster.vocabulary import UNKNOWN
 class Calibrate(Stage):
     """A camera per frame from the markings that a network finds, solved by point and line (PnL).
 
+    What the network is sure to see counts alike: its scores as weights made cameras no better
+    (`benchmarks/README.md`).
+
     Args:
         detector: of keypoints and lines.
         temporal: solve the frames of the clip together: one position, smooth angles and zoom; a
@@ -46,19 +49,12 @@ class Calibrate(Stage):
         ]
         points = [_points(found) for found in markings]
         lines = [_lines(found) for found in markings]
-        point_scores = [_scores(found.point_scores, p) for found, p in zip(markings, points)]  # noqa: B905
-        line_scores = [_scores(found.line_scores, l) for found, l in zip(markings, lines)]  # noqa: B905, E741
         size = clip.image_size
         if self.temporal:
-            solved = calibrate_clip(
-                points, lines, size, point_scores=point_scores, line_scores=line_scores
-            )
+            solved = calibrate_clip(points, lines, size)
             frames, valid, observed = list(solved), solved.valid, solved.observed
         else:
-            frames = [
-                calibrate(p, l, size, point_scores=ps, line_scores=ls)
-                for p, l, ps, ls in zip(points, lines, point_scores, line_scores, strict=True)  # noqa: E741
-            ]
+            frames = [calibrate(*seen, size) for seen in zip(points, lines, strict=True)]
             valid = observed = np.array([frame.camera is not None for frame in frames], bool)
         limit = np.inf if self.max_error_px is None else self.max_error_px * size[0] / 1920
         table = camera_table(frames, valid, observed, self.detector.name, limit)
@@ -182,7 +178,3 @@ def _lines(found: PitchMarkings) -> dict[int, tuple]:
         int(k) + 1: tuple(tuple(end) for end in found.segments_px[k].tolist())
         for k in np.flatnonzero(known)
     }
-
-
-def _scores(scores: np.ndarray, found: dict[int, object]) -> dict[int, float]:
-    return {k: float(scores[k - 1]) for k in found}
