@@ -33,7 +33,12 @@ def changes(kind: str) -> list[str]:
     return [f"{prefix}.seed.test={seed}", f"{prefix}.num_clips.test={CLIPS[f'synthetic_{kind}']}"]
 
 
-OVERRIDES = ["dataset=synthetic_benchmark", *changes("spatial"), *changes("semantic")]
+OVERRIDES = [
+    "dataset=synthetic_benchmark",
+    *changes("spatial"),
+    *changes("semantic"),
+    f"datasets.synthetic_spatial.dataset.image_size={SIZE}",
+]
 
 
 @pytest.fixture(scope="module")
