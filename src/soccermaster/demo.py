@@ -104,7 +104,9 @@ def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.B
             overlay = gr.Video(label="People and pitch", elem_id="overlay", autoplay=True)
             pitch_map = gr.Video(label="From above", elem_id="map", autoplay=True)
         with gr.Row():
-            timeline = gr.Image(label="Events over time", elem_id="events", interactive=False)
+            timeline = gr.Image(
+                label="Events over time", show_label=False, elem_id="events", interactive=False
+            )  # the label would cover the first row
             numbers = gr.Dataframe(
                 headers=_NUMBERS, label="Shirt numbers", elem_id="numbers", interactive=False
             )

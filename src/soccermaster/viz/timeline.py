@@ -46,6 +46,7 @@ def draw_timeline(
     else:
         axes.text(0.5, 0.5, "no event is likely", ha="center", transform=axes.transAxes)
         axes.set_yticks([])
+    axes.set_title("events over time")
     axes.set_xlabel("seconds")
     drawing = FigureCanvasAgg(figure)
     drawing.draw()
