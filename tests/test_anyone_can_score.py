@@ -24,6 +24,8 @@ from tests.independent_scorer import clip_scores, frame_scores
 SEED = 7
 SIZE = [144, 256]  # of the frames; small, so that the test takes a minute
 CLIPS = {"synthetic_spatial": 4, "synthetic_semantic": 24}
+#: Two standard errors of a share of some hundred people, whom JPEG moves across IoU 0.5.
+TOLERANCE = {"athletes/ap50": 0.1}
 
 
 def changes(kind: str) -> list[str]:
@@ -99,4 +101,4 @@ def test_scores_from_the_files_agree_with_the_table(checkpoint: Path, tmp_path: 
         if key == "alignment/recall_within_class":
             continue  # one clip per class: nothing to choose from
         assert table[key] > 0.3, f"{key}: the model has not learnt, so there is nothing to compare"
-        assert value == pytest.approx(table[key], abs=0.05), key
+        assert value == pytest.approx(table[key], abs=TOLERANCE.get(key, 0.05)), key
