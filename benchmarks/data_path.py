@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--draws", type=int, default=12, help="augmentations to average over")
     parser.add_argument("--gpu-tflops", type=float, default=GPU_TFLOPS, help="sustained")
-    parser.add_argument("--step-s", type=float, help="a measured step, of benchmarks/training_gpu.py")
+    parser.add_argument(
+        "--step-s", type=float, help="a measured step, of benchmarks/training_gpu.py"
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     console = Console()

@@ -29,7 +29,7 @@ def test_pictures_are_clips_of_one_frame_with_their_cameras(tmp_path):
     np.testing.assert_allclose(clip.annotations.cameras.K[0], camera.K)
     found = clip.annotations.keypoints
     seen = found.known[0] & np.isfinite(found.points_px[0]).all(axis=-1)
-    assert seen[:30].sum() > 8 and seen[30:].sum() > 8 and clip.annotations.athletes is None
+    assert seen[:30].sum() > 5 and seen[30:].sum() > 15 and clip.annotations.athletes is None
     # the annotated curves are exact; what a homography restores has the rounded places of the table
     meant_px = [camera.project(Pitch(name).keypoints_m)[0] for name in ("exact", "table")]
     errors_px = [np.linalg.norm(found.points_px[0] - px, axis=1)[seen] for px in meant_px]

@@ -230,4 +230,6 @@ def test_labels_of_an_old_version_are_reported(tmp_path, version, count):
     (folder / "Labels-GameState.json").write_text(json.dumps(labels))
     (part,) = SoccerNetGSR.parts(tmp_path, "train")
     problems = SoccerNetGSR.scan(part, tmp_path, check_media=False).problems
-    assert len(problems) == count and (not count or "1.1" in problems.by_kind["old_labels"].examples[0])
+    assert len(problems) == count and (
+        not count or "1.1" in problems.by_kind["old_labels"].examples[0]
+    )

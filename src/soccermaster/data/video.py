@@ -349,24 +349,33 @@ def _cached_frame_index(path: Path, mtime_ns: int, num_bytes: int) -> _FrameInde
 
 def _decode_at(path: Path, wanted: list[int], index: _FrameIndex) -> Iterator[av.VideoFrame]:
     """The frames with the wanted time stamps (ascending), seeking over what is not needed."""
-    done, groups_back = 0, 0
+    done, groups_back, run_up = 0, 0, 0
     while done < len(wanted):
-        group = max(index.group_of(wanted[done]) - groups_back, 0)
+        group = max(index.group_of(wanted[done]) - groups_back - run_up, 0)
         # From the very start no seek is needed, and some containers cannot seek there.
         start_pts = int(index.keyframe_pts[group]) if group > 0 else None
+        trusted_pts = int(index.keyframe_pts[group + run_up]) if group > 0 else None
         done_before = done
-        with _open_stream(path) as (container, stream):
-            for frame in _decoded(container, stream, path, start_pts):
-                if frame.pts < wanted[done]:
-                    continue
-                if frame.pts > wanted[done]:
-                    break
-                yield frame
-                done += 1
-                if done == len(wanted):
-                    return
-                if index.group_of(wanted[done]) > index.group_of(frame.pts) + 1:
-                    break
+        try:
+            # several threads do not go on after damage
+            threads = 1 if run_up else _DECODER_THREADS
+            with _open_stream(path, threads) as (container, stream):
+                for frame in _decoded(container, stream, path, start_pts, trusted_pts):
+                    if frame.pts < wanted[done]:
+                        continue
+                    if frame.pts > wanted[done]:
+                        break
+                    yield frame
+                    done += 1
+                    if done == len(wanted):
+                        return
+                    if index.group_of(wanted[done]) > index.group_of(frame.pts) + 1:
+                        break
+        except VideoError:
+            if group == 0 or run_up:
+                raise
+            run_up = 1  # is it damage, or does the group lean on the one before?
+            continue
         if done > done_before:
             groups_back = 0
         elif group > 0:
@@ -378,7 +387,9 @@ def _decode_at(path: Path, wanted: list[int], index: _FrameIndex) -> Iterator[av
 
 
 @contextmanager
-def _open_stream(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def _open_stream(
+    path: Path, threads: int = _DECODER_THREADS
+) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:
@@ -390,7 +401,7 @@ def _open_stream(path: Path) -> Iterator[tuple[av.container.InputContainer, av.V
             )
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = _DECODER_THREADS
+        stream.codec_context.thread_count = threads
         # or else the decoder hides damage by guessing from other frames
         stream.codec_context.options = {"err_detect": "explode"}
         yield container, stream
@@ -401,15 +412,36 @@ def _decoded(
     stream: av.VideoStream,
     path: Path,
     start_pts: int | None = None,
+    trusted_pts: int | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Frames in display order, from the key frame at `start_pts` or from the start."""
+    """Frames in display order, from the key frame at `start_pts` or from the start.
+
+    In open groups of pictures, what follows a key frame may lean on what is before it. So frames
+    are given from the key frame at `trusted_pts` on, and damage before that is no matter.
+    """
     try:
+        key_pts, is_trusted = None, start_pts is None
         if start_pts is not None:
             container.seek(start_pts, stream=stream, backward=True)
-        for frame in container.decode(stream):
-            if frame.is_corrupt or frame.pts is None:
-                raise _damaged(path, "a corrupt frame")
-            yield frame
+        for packet in container.demux(stream):
+            if start_pts is not None and packet.pts is not None:
+                if key_pts is None and packet.is_keyframe:
+                    key_pts = packet.pts
+                if key_pts is None or packet.pts < key_pts:
+                    continue  # shown before the key frame
+                is_trusted = is_trusted or packet.pts >= trusted_pts
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                if is_trusted:
+                    raise
+                continue
+            for frame in frames:
+                if trusted_pts is not None and frame.pts is not None and frame.pts < trusted_pts:
+                    continue
+                if frame.is_corrupt or frame.pts is None:
+                    raise _damaged(path, "a corrupt frame")
+                yield frame
     except av.FFmpegError as error:
         raise _damaged(path, error) from error
 
