@@ -219,7 +219,7 @@ def feeding(clip_ms: float, step_s: float | None, gpu_tflops: float, console: Co
 
 
 def step_tflop() -> float:
-    """The large encoder, forward and backward (twice a forward pass): one clip to the tap, one on."""
+    """The large encoder, forward and backward (twice that): one clip to the tap, one in full."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 

@@ -5,8 +5,9 @@
     python benchmarks/factory.py --first-seed 100 --rows default
 
 The clips are synthetic, the mistakes of detector, ReID and VLM are drawn at the rates of
-`soccermaster.factory.oracle.OracleNoise`, and the tracks are the true ones, cut at random. GS-HOTA
-in percent, mean and standard deviation over the seeds.
+`soccermaster.factory.oracle.OracleNoise`, those of SAM 2 at the rates of
+`soccermaster.factory.oracle_masks.OracleSegmenter`, and the tracks are the true ones, cut at
+random. GS-HOTA in percent, mean and standard deviation over the seeds.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from soccermaster.factory.oracle import (
     same_other_auc,
     synthetic_truth,
 )
+from soccermaster.factory.oracle_masks import OraclePlaces, OracleSegmenter
 from soccermaster.factory.people import athletes_of, gather_people
 from soccermaster.factory.records import Records, make_table
+from soccermaster.factory.refine import RefineOneByOne, RefineWindows
 from soccermaster.factory.stage import ClipContext, Stage, check_chain
 from soccermaster.factory.track import Track
 from soccermaster.factory.tracks import (
@@ -46,9 +49,11 @@ from soccermaster.metrics.tracking import game_state_scores
 NUM_FRAMES = 750
 
 
-def default_chain(**changed: Stage | None) -> list[Stage]:
+def default_chain(clip: OracleClip, **changed: Stage | None) -> list[Stage]:
     """The rules of the preset `default`; a name with None is left out, with a stage replaced."""
     stages: dict[str, Stage | None] = {
+        "refine": RefineWindows(segmenter(clip)),
+        "project": OraclePlaces(clip, np.random.default_rng(1)),
         "best_readings": BestReadings(),
         "remove_outside": RemoveOutside(),
         "vote": Vote(),
@@ -67,9 +72,11 @@ def default_chain(**changed: Stage | None) -> list[Stage]:
     return [stage for stage in (stages | changed).values() if stage is not None]
 
 
-def paper_chain() -> list[Stage]:
+def paper_chain(clip: OracleClip, refine: bool = True) -> list[Stage]:
     """The rules of the preset `paper`: the official ones, with the paper's team features."""
+    refinement = [RefineOneByOne(segmenter(clip)), OraclePlaces(clip, np.random.default_rng(1))]
     return [
+        *(refinement if refine else []),
         RemoveOutside(),
         Vote("official"),
         MergeByNumber("official"),
@@ -80,13 +87,18 @@ def paper_chain() -> list[Stage]:
     ]
 
 
+def segmenter(clip: OracleClip) -> OracleSegmenter:
+    """What takes the place of SAM 2."""
+    return OracleSegmenter(clip, np.random.default_rng(0))
+
+
 def bare_chain() -> list[Stage]:
     """Tracks as they come and attributes as they are read; teams by the default rules."""
     return [Team(), Side()]
 
 
 def ceiling(clip: OracleClip) -> list[Stage]:
-    """The default chain with true ids and attributes."""
+    """The default chain with true ids and attributes, but without refinement, which finds boxes."""
     return [TrueTracks(clip), DropShort(), Fill(), Smooth(), RestoreTeams(clip)]
 
 
@@ -123,32 +135,43 @@ class RestoreTeams(Stage):
 ROWS: dict[str, Callable[[OracleClip], list[Stage]]] = {
     "ceiling: true ids and attributes": ceiling,
     "bare: no refinement, voting, merging": lambda clip: bare_chain(),
-    "paper": lambda clip: paper_chain(),
-    "default": lambda clip: default_chain(),
+    "paper": paper_chain,
+    "paper without refine": lambda clip: paper_chain(clip, refine=False),
+    "default": default_chain,
     "default, the tracker's tracks in place of cut ones": lambda clip: [
         Track(),
-        *default_chain(),
+        *default_chain(clip),
     ],
-    "default without remove_outside": lambda clip: default_chain(remove_outside=None),
-    "default without vote": lambda clip: default_chain(vote=None, vote_again=None),
-    "default without merge_by_number": lambda clip: default_chain(merge_by_number=None),
-    "default without merge_by_reid": lambda clip: default_chain(merge_by_reid=None),
-    "default without vote after merging": lambda clip: default_chain(vote_again=None),
-    "default without drop_short": lambda clip: default_chain(drop_short=None),
-    "default without fill": lambda clip: default_chain(fill=None),
-    "default without smooth": lambda clip: default_chain(smooth=None),
-    "default, all readings in place of the best 12": lambda clip: default_chain(best_readings=None),
+    "default without refine": lambda clip: default_chain(clip, refine=None),
+    "default without refine and fill": lambda clip: default_chain(clip, refine=None, fill=None),
+    "default without remove_outside": lambda clip: default_chain(clip, remove_outside=None),
+    "default without vote": lambda clip: default_chain(clip, vote=None, vote_again=None),
+    "default without merge_by_number": lambda clip: default_chain(clip, merge_by_number=None),
+    "default without merge_by_reid": lambda clip: default_chain(clip, merge_by_reid=None),
+    "default without vote after merging": lambda clip: default_chain(clip, vote_again=None),
+    "default without drop_short": lambda clip: default_chain(clip, drop_short=None),
+    "default without fill": lambda clip: default_chain(clip, fill=None),
+    "default without smooth": lambda clip: default_chain(clip, smooth=None),
+    "default, official refine": lambda clip: default_chain(
+        clip, refine=RefineOneByOne(segmenter(clip))
+    ),
+    "default, refine follows what was seen once": lambda clip: default_chain(
+        clip, refine=RefineWindows(segmenter(clip), min_track_rows=1)
+    ),
+    "default, all readings in place of the best 12": lambda clip: default_chain(
+        clip, best_readings=None
+    ),
     "default, official vote": lambda clip: default_chain(
-        vote=Vote("official"), vote_again=Vote("official")
+        clip, vote=Vote("official"), vote_again=Vote("official")
     ),
     "default, official merges": lambda clip: default_chain(
-        merge_by_number=MergeByNumber("official"), merge_by_reid=MergeByReID("official")
+        clip, merge_by_number=MergeByNumber("official"), merge_by_reid=MergeByReID("official")
     ),
-    "default, teams by embedding alone": lambda clip: default_chain(team=Team("embedding")),
+    "default, teams by embedding alone": lambda clip: default_chain(clip, team=Team("embedding")),
     "default, teams by embedding and place": lambda clip: default_chain(
-        team=Team("embedding_and_place")
+        clip, team=Team("embedding_and_place")
     ),
-    "default, official sides": lambda clip: default_chain(side=Side("official")),
+    "default, official sides": lambda clip: default_chain(clip, side=Side("official")),
 }
 
 

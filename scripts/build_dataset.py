@@ -26,8 +26,8 @@ def main(cfg: DictConfig) -> None:
             progress=progress,
         )
     print(report.to_text(cfg.output))
-    if not report.counts["videos_done"]:
-        raise ValueError(f"{cfg.input}: no video could be read; see report.json in {cfg.output}")
+    if report.failure is not None:
+        raise ValueError(f"{cfg.input}: {report.failure}; see report.json in {cfg.output}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def main(cfg: DictConfig) -> None:
     predictor = Predictor(
         load_model(cfg.checkpoint), clip_seconds=cfg.clip_seconds, device=cfg.device
     )
-    launch(build_page(predictor, str(cfg.checkpoint), cfg.top_k), cfg.port)
+    page = build_page(predictor, str(cfg.checkpoint), cfg.top_k)
+    launch(page, cfg.port, browser=cfg.browser)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ POOL = 48
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", help="folder, or the name of a shipped model")
     parser.add_argument("output", type=Path, nargs="?", default=Path("docs/images/predictions.jpg"))
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--clips", type=int, default=8)

@@ -21,7 +21,7 @@ def main(cfg: DictConfig) -> None:
     predictor = Predictor(
         load_model(cfg.checkpoint), clip_seconds=cfg.clip_seconds, device=cfg.device
     )
-    index = open_index(predictor, cfg.input, cfg.index, cfg.stride_s, cfg.fps)
+    index = open_index(predictor, cfg.input, cfg.index, cfg.stride_s, cfg.fps, cfg.overwrite)
     console.print(f"{len(index.vectors)} clips of {index.made_of['video']} in {cfg.index}")
     if cfg.query is None:
         return

@@ -13,9 +13,7 @@ from soccermaster.cli import entry_point, start
 def main(cfg: DictConfig) -> None:
     from soccermaster.shipping import ship_model
 
-    shipped = ship_model(
-        cfg.checkpoint, cfg.output, cfg.metrics, cfg.recipe, cfg.real_frames, cfg.max_megabytes
-    )
+    shipped = ship_model(**cfg)
     print(
         f"{shipped.num_parameters:,} parameters, {shipped.megabytes:.1f} MB in {shipped.directory}"
     )

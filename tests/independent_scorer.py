@@ -7,8 +7,7 @@
         texts=SET/texts.txt top_texts=100000
     python tests/independent_scorer.py SET FRAMES CLIPS
 
-(`texts.txt` holds the comments of the set, one per line; `write_texts` makes it.) Only the places
-of the 57 keypoints on the pitch are taken from the library.
+Only the places of the 57 keypoints on the pitch are taken from the library.
 """
 
 from __future__ import annotations
@@ -24,12 +23,6 @@ from soccermaster.geometry import Pitch
 
 def read(folder: Path, name: str) -> list[dict]:
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
-
-
-def write_texts(folder: Path) -> Path:
-    path = folder / "texts.txt"
-    path.write_text("\n".join(clip["comments_text_anonymized"] for clip in clip_list(folder)))
-    return path
 
 
 def clip_list(folder: Path) -> list[dict]:
@@ -120,11 +113,11 @@ def clip_scores(folder: Path, predictions: Path) -> dict[str, float]:
 
 
 def recall(pools: list[list[int]], similarity: list[dict], texts: list[str]) -> float:
-    hits = [
-        similarity[i][texts[i]] >= max(similarity[i][texts[j]] for j in pool)
-        for pool in pools
-        for i in pool
-    ]
+    hits = []
+    for pool in pools:
+        for i in pool:
+            others = [similarity[i][texts[j]] for j in pool if texts[j] != texts[i]]
+            hits.append(similarity[i][texts[i]] > max(others, default=-np.inf))
     return float(np.mean(hits))
 
 

@@ -19,7 +19,7 @@ from soccermaster.predict_files import write_predictions
 from soccermaster.training.routing import route
 from soccermaster.training.run import evaluate, input_sizes, make_datamodule, model_config
 from tests.configs import compose_train
-from tests.independent_scorer import clip_scores, frame_scores, write_texts
+from tests.independent_scorer import clip_scores, frame_scores
 
 SEED = 7
 SIZE = [144, 256]  # of the frames; small, so that the test takes a minute
@@ -33,7 +33,12 @@ def changes(kind: str) -> list[str]:
     return [f"{prefix}.seed.test={seed}", f"{prefix}.num_clips.test={CLIPS[f'synthetic_{kind}']}"]
 
 
-OVERRIDES = ["dataset=synthetic_benchmark", *changes("spatial"), *changes("semantic")]
+OVERRIDES = [
+    "dataset=synthetic_benchmark",
+    *changes("spatial"),
+    *changes("semantic"),
+    f"datasets.synthetic_spatial.dataset.image_size={SIZE}",
+]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +84,7 @@ def test_scores_from_the_files_agree_with_the_table(checkpoint: Path, tmp_path: 
         semantic=CLIPS["synthetic_semantic"],
         spatial_size=tuple(SIZE),
     )
-    texts = write_texts(fresh).read_text().splitlines()
+    texts = (fresh / "texts.txt").read_text().splitlines()
     predictor = Predictor(load_model(checkpoint), texts=texts, top_texts=len(texts))
     write_predictions(predictor, fresh / "SoccerNetGS/test/SNGS-116/img1", tmp_path / "frames", 0.0)
     write_predictions(predictor, fresh / "benchmark_clips.mp4", tmp_path / "clips")
@@ -89,7 +94,7 @@ def test_scores_from_the_files_agree_with_the_table(checkpoint: Path, tmp_path: 
         f"checkpoint={checkpoint}", "split=test", f"paths.output={tmp_path / 'table'}",
         "num_workers=0", *OVERRIDES, root="evaluate",
     )  # fmt: skip
-    table = {key.removeprefix("val/"): value for key, value in evaluate(cfg).items()}
+    table = {key.removeprefix("test/"): value for key, value in evaluate(cfg).items()}
     for key, value in from_files.items():
         if key == "alignment/recall_within_class":
             continue  # one clip per class: nothing to choose from

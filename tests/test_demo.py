@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from soccermaster.demo import build_page, launch
+from soccermaster.data.frame_source import open_source
+from soccermaster.demo import build_page, index_and_timeline, launch, summary
+from soccermaster.downstream.watch import watch
 from tests.downstream.match import predictor, short_match
 
 
@@ -24,8 +26,9 @@ def chromium() -> str:
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def address(tmp_path, monkeypatch) -> Iterator[str]:
     pytest.importorskip("gradio", reason="needs the extra demo")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     page = build_page(predictor(), "untrained", top_k=3)
     yield launch(page, wait=False)
     page.close()
@@ -35,6 +38,18 @@ def test_without_gradio_the_page_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(ValueError, match=r"pip install 'soccermaster\[demo\]'"):
         build_page(predictor())
+
+
+@pytest.mark.parametrize(
+    ("tasks", "searched", "told"),
+    [("athletes", False, False), ("events", False, True), ("alignment", True, False)],
+)
+def test_what_the_model_has_no_head_for_stays_empty(tasks, searched, told, tmp_path):
+    model, source = predictor(f"task=[{tasks}]"), open_source(short_match(tmp_path))
+    watched = watch(model, source, tmp_path, duration_s=1.0)
+    index, timeline = index_and_timeline(model, source)
+    assert (index is not None, timeline is not None) == (searched, told)
+    assert ("no clips to search" in summary(watched, index)) == (not searched)
 
 
 def test_a_dropped_video_is_analysed_and_searched(chromium, address, tmp_path):
@@ -66,3 +81,5 @@ def test_a_dropped_video_is_analysed_and_searched(chromium, address, tmp_path):
         elsewhere = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
         browser.close()
     assert elsewhere == []
+    (folder,) = tmp_path.glob("soccermaster_demo_*")
+    assert {path.name for path in folder.iterdir()} == {"overlay.mp4", "map.mp4"}

@@ -8,17 +8,22 @@ Needs the extra `demo` (gradio). Nothing leaves the machine: no fonts, no analyt
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from soccermaster.data.frame_source import open_source
+from soccermaster.data.frame_source import FrameSource, open_source
 from soccermaster.downstream.search import MomentIndex, clock, embed_video
 from soccermaster.downstream.watch import Watched, watch
-from soccermaster.predict import Predictor
+from soccermaster.predict import ClipPredictions, Predictor
 from soccermaster.viz.timeline import draw_timeline
 
 if TYPE_CHECKING:
@@ -30,10 +35,12 @@ _HELP = (
     "projected by the camera that was found, and the map from above. All of it is searched."
 )
 _NUMBERS = ["number", "role", "frames", "score"]
+#: How often gradio looks for files to remove, and how old they are then, in seconds.
+_KEPT_S = (3600, 24 * 3600)
 
 
 def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.Blocks:
-    """The page; `launch` opens it.
+    """The page; `launch` serves it. What the model has no heads for stays empty on it.
 
     Args:
         predictor: with the model.
@@ -49,28 +56,31 @@ def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.B
         raise ValueError("the page needs gradio: pip install 'soccermaster[demo]'") from error
 
     folder = Path(tempfile.mkdtemp(prefix="soccermaster_demo_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
     def analyse(
-        video: str | None, start_s: float, duration_s: float, fps: float
-    ) -> tuple[str, str, str, np.ndarray, list[list[Any]], MomentIndex]:
+        video: str | None, start_s: float | None, duration_s: float | None, fps: float | None
+    ) -> tuple[str, str, str, np.ndarray | None, list[list[Any]], MomentIndex | None]:
         if video is None:
             raise gr.Error("Drop a video first.")
+        if start_s is None or duration_s is None or fps is None:
+            raise gr.Error("Say from where, how long, and how many frames per second.")
         try:
             source = open_source(video)
-            output = Path(tempfile.mkdtemp(dir=folder))
-            watched = watch(predictor, source, output, start_s, duration_s, fps)
-            index = embed_video(predictor, source, stride_s=predictor.clip_seconds / 3)
+            # one analysis runs at a time, and gradio copies what it shows: the next one writes over
+            watched = watch(predictor, source, folder, start_s, duration_s, fps)
+            index, timeline = index_and_timeline(predictor, source)
         except ValueError as error:
             raise gr.Error(str(error)) from error
-        timeline = draw_timeline(index.times_s, index.event_scores, index.event_classes)
         numbers = [[n.number, n.role, n.frames, round(n.score, 2)] for n in watched.numbers]
         overlay, pitch_map = str(watched.overlay), str(watched.pitch_map)
         return summary(watched, index), overlay, pitch_map, timeline, numbers, index
 
     def find(index: MomentIndex | None, sentence: str) -> list[tuple[np.ndarray, str]]:
-        if index is None:
-            raise gr.Error("Analyse a video first.")
         try:
+            predictor.embed_texts([])  # raises where nothing can be searched
+            if index is None:
+                raise ValueError("Analyse a video first.")
             moments = index.search(predictor, sentence, top_k)
         except ValueError as error:
             raise gr.Error(str(error)) from error
@@ -79,7 +89,7 @@ def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.B
             for m in moments
         ]
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_KEPT_S) as page:
         gr.Markdown(f"# {TITLE} {name}\n\n{_HELP}")
         index = gr.State(None)
         with gr.Row():
@@ -103,7 +113,9 @@ def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.B
                 label="Find a moment", placeholder="a corner for [TEAM]", elem_id="query"
             )
             search = gr.Button("Find", elem_id="find")
-        gallery = gr.Gallery(label="Moments", elem_id="moments", columns=top_k, height="auto")
+        gallery = gr.Gallery(
+            label="Moments", elem_id="moments", columns=top_k, height="auto", preview=False
+        )
         button.click(
             analyse,
             [video, start_s, duration_s, fps],
@@ -114,13 +126,16 @@ def build_page(predictor: Predictor, name: str = "", top_k: int = 5) -> gradio.B
     return page
 
 
-def launch(page: gradio.Blocks, port: int | None = None, wait: bool = True) -> str:
+def launch(
+    page: gradio.Blocks, port: int | None = None, wait: bool = True, browser: bool = False
+) -> str:
     """Serve the page on this machine alone.
 
     Args:
         page: of `build_page`.
         port: a free one from 7860 up when None.
         wait: until Ctrl-C; else the address is returned at once.
+        browser: open the page in the browser of the desktop, where there is one.
 
     Returns:
         The address.
@@ -133,6 +148,7 @@ def launch(page: gradio.Blocks, port: int | None = None, wait: bool = True) -> s
         server_port=port,
         share=False,
         prevent_thread_lock=True,
+        inbrowser=browser and _has_desktop(),
         quiet=True,
         theme=theme,
     )
@@ -142,12 +158,43 @@ def launch(page: gradio.Blocks, port: int | None = None, wait: bool = True) -> s
     return address
 
 
-def summary(watched: Watched, index: MomentIndex) -> str:
+def summary(watched: Watched, index: MomentIndex | None) -> str:
     """What was seen, in one line."""
+    clips = "no" if index is None else len(index.vectors)
     return (
         f"{watched.num_frames} frames, {watched.num_cameras} with a camera, "
-        f"{watched.people_per_frame:.1f} people per frame; {len(index.vectors)} clips to search"
+        f"{watched.people_per_frame:.1f} people per frame; {clips} clips to search"
     )
+
+
+def index_and_timeline(
+    predictor: Predictor, source: FrameSource
+) -> tuple[MomentIndex | None, np.ndarray | None]:
+    """The index of a video and a picture of its events; None for what the model has no head for."""
+    stride_s = predictor.clip_seconds / 3
+    if predictor.can_search:
+        index = embed_video(predictor, source, stride_s)
+        if not index.event_classes:
+            return index, None
+        return index, draw_timeline(index.times_s, index.event_scores, index.event_classes)
+    if not predictor.clip_tasks:
+        return None, None
+    clips = [clip for clip, _ in predictor.sliding_clips(source, stride_s)]
+    return None, _timeline(clips, source.info.fps)
+
+
+def _timeline(clips: Sequence[ClipPredictions], fps: float) -> np.ndarray | None:
+    told = [(clip, clip.event) for clip in clips if clip.event is not None]
+    if not told:
+        return None
+    times_s = np.array([(clip.first / fps, (clip.last + 1) / fps) for clip, _ in told])
+    scores = np.stack([event.scores.numpy() for _, event in told])
+    return draw_timeline(times_s, scores, told[0][1].classes)
+
+
+def _has_desktop() -> bool:
+    screens = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in screens)
 
 
 def _picture(data: bytes) -> np.ndarray:

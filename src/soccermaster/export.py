@@ -27,6 +27,10 @@ TORCH_NAME = "encoder.pt2"
 ONNX_NAME = "encoder.onnx"
 
 
+class ExportError(ValueError):
+    """What was written computes something else than the encoder."""
+
+
 @dataclass(frozen=True)
 class Exported:
     """A file and how far its outputs are from those of the encoder."""
@@ -69,7 +73,7 @@ def export_encoder(
 
     Raises:
         ValueError: an unknown format, or one that needs packages that are not here.
-        RuntimeError: what was written computes something else; it is removed.
+        ExportError: what was written computes something else; it is removed.
     """
     check_formats(formats)
     model = EncoderOutputs(load_encoder(checkpoint, image_size)).eval()
@@ -146,7 +150,7 @@ def _check_same(model: EncoderOutputs, images: Tensor, path: Path) -> float:
     differences = [float((a - b).abs().max() / a.abs().max().clamp(min=1)) for a, b in pairs]
     worst = float(np.max(differences))
     if not worst < 1e-3:
-        raise RuntimeError(
+        raise ExportError(
             f"expected the outputs of the encoder from {path.name}, got a relative difference of "
             f"{worst:.2g}. Nothing was written; try another version of torch or onnxruntime."
         )

@@ -22,6 +22,9 @@ tags:
 """
 _SYNTHETIC = "soccermaster.data.synthetic."
 _OWN = "val"
+_NUMBERS = "athletes/number_accuracy"
+#: Shirt numbers that are right more rarely than this were not learnt; there are about a hundred.
+_LEARNT = 0.05
 
 
 def model_card(
@@ -31,6 +34,8 @@ def model_card(
     metrics: Scores | None = None,
     recipe: str | None = None,
     real_frames: Mapping[str, Any] | None = None,
+    hardware: str | None = None,
+    duration: str | None = None,
 ) -> str:
     """Markdown with the header that the Hugging Face hub reads.
 
@@ -41,6 +46,8 @@ def model_card(
         metrics: scores of the model and of its baselines, a column each.
         recipe: the command that trained it.
         real_frames: report of `benchmarks/real_frames.py`.
+        hardware: that it was trained on, in words.
+        duration: of the training, in words.
     """
     name = name or str(config.get("name", "soccermaster"))
     datasets = config.get("run", {}).get("datasets", {})
@@ -54,11 +61,14 @@ def model_card(
         sections.append("## Data\n\n" + _data_table(datasets))
     if recipe is not None:
         sections.append(f"## Recipe\n\n```bash\n{recipe}\n```")
+        trained = [f"on {hardware}"] * bool(hardware) + [f"in {duration}"] * bool(duration)
+        if trained:
+            sections.append(f"Trained {' '.join(trained)}.")
     if metrics is not None:
         sections.append("## Scores\n\n" + metrics_table(metrics))
     if real_frames is not None:
         sections.append("## Real frames\n\n" + _real_frames(real_frames))
-    sections.append("## Limits\n\n" + _limits(datasets))
+    sections.append("## Limits\n\n" + _limits(datasets, metrics or {}))
     return _HEADER + "\n" + "\n\n".join(sections) + "\n"
 
 
@@ -91,7 +101,7 @@ def _data_table(datasets: Mapping[str, Any]) -> str:
     return _table(["dataset", "class", "training clips", "frames per clip"], cells)
 
 
-def _limits(datasets: Mapping[str, Any]) -> str:
+def _limits(datasets: Mapping[str, Any], metrics: Scores) -> str:
     targets = [source["dataset"]["_target_"] for source in datasets.values()]
     lines = []
     if targets and all(target.startswith(_SYNTHETIC) for target in targets):
@@ -99,9 +109,16 @@ def _limits(datasets: Mapping[str, Any]) -> str:
             "It has seen synthetic video alone: clips rendered from a model of the pitch, with "
             "drawn people. On real broadcasts it finds less, and its scores say little of them."
         )
+    tells, accuracy = "roles and shirt numbers", metrics.get(f"{_OWN}/{_NUMBERS}")
+    if accuracy is not None and accuracy < _LEARNT:
+        tells = "roles"
+        lines.append(
+            f"It has not learnt to read shirt numbers (`{_NUMBERS}` {accuracy:.3f}): those that it "
+            "gives mean nothing."
+        )
     lines.append(
-        "It is for research on soccer video. It does not recognise persons: it tells roles and "
-        "shirt numbers, not names."
+        f"It is for research on soccer video. It does not recognise persons: it tells {tells}, "
+        "not names."
     )
     return "\n\n".join(lines)
 

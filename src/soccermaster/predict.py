@@ -231,20 +231,29 @@ class Predictor:
                 )
                 yield clip, window[length // 2]
 
+    @property
+    def can_search(self) -> bool:
+        """Whether the model aligns video and text, so that moments can be found by a sentence."""
+        return self._aligning_task() is not None
+
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
         """Vectors of some texts, whose products with `ClipPredictions.vector` are similarities.
 
         Raises:
-            ValueError: the model has no text tower.
+            ValueError: the model has no head that aligns video and text, or no text tower.
         """
-        towers = [t for t in self.clip_tasks if hasattr(self.model.tasks[t], "encode_text")]
-        if not towers:
+        name = self._aligning_task()
+        if name is None:
             raise ValueError(
                 "expected a model that aligns video and text, got one without such a head. Train "
                 "it with task=[alignment], or choose checkpoint=soccermaster-tiny."
             )
-        return self.model.tasks[towers[0]].encode_text(texts).cpu()
+        return self.model.tasks[name].encode_text(texts).cpu()
+
+    def _aligning_task(self) -> str | None:
+        names = (n for n in self.clip_tasks if hasattr(self.model.tasks[n], "encode_text"))
+        return next(names, None)
 
     def _predict_clip(
         self,

@@ -166,7 +166,7 @@ def clip_record(clip: ClipPredictions) -> dict[str, Any]:
             for name, score in zip(clip.event.classes, clip.event.scores, strict=True)
         }
     )
-    record["retrieval"] = [{"text": t, "score": round(s, 4)} for t, s in clip.retrieval]
+    record["retrieval"] = [{"text": t, "score": round(s, 7)} for t, s in clip.retrieval]
     if clip.commentary is not None:
         record["commentary"] = clip.commentary.text
     return record | _further(clip.others)

@@ -42,9 +42,12 @@ class Shipped:
 def ship_model(
     checkpoint: Path | str,
     output: Path | str = SHIPPED / "soccermaster-tiny",
+    *,
+    recipe: str,
     metrics: Path | str | None = None,
-    recipe: str | None = None,
     real_frames: Path | str | None = None,
+    hardware: str | None = None,
+    duration: str | None = None,
     max_megabytes: float = 20.0,
 ) -> Shipped:
     """Write a checkpoint as a shipped model.
@@ -52,17 +55,28 @@ def ship_model(
     Args:
         checkpoint: what `load_model` takes.
         output: folder, whose name is that of the model; an older checkpoint there is replaced.
-        metrics: `metrics.json` for the table of the card; the one beside the checkpoint folder, if
-            it is there, when None.
         recipe: the command that trained it, for the card.
+        metrics: `metrics.json` for the table of the card; the one beside the checkpoint folder when
+            None.
         real_frames: report of `benchmarks/real_frames.py`, for the card.
+        hardware: that it was trained on, in words, for the card.
+        duration: of the training, in words, for the card.
         max_megabytes: most that the weights may take (10^6 bytes).
 
     Raises:
         CheckpointError: the weights do not fit float16 or `max_megabytes`; nothing was written.
-        FileNotFoundError: `metrics` or `real_frames` names a file that is not there.
+        FileNotFoundError: there are no metrics, or no file of the name of `real_frames`.
+        ValueError: `recipe` is empty.
     """
+    if not recipe.strip():
+        raise ValueError("expected recipe='COMMAND' that trained the model, for its card, got none")
     directory, output = find_model(checkpoint), Path(output)
+    metrics = directory.parent / METRICS_NAME if metrics is None else Path(metrics)
+    if not metrics.is_file():
+        raise FileNotFoundError(
+            f"expected the scores of the model at {metrics}, found none. A model ships with them: "
+            "give metrics=FILE, which scripts/train.py and scripts/evaluate.py write."
+        )
     read = unpack_tokenizers(read_config(directory), directory)
     model = SoccerModel.from_config(read)
     tensors = read_tensors(directory)
@@ -74,12 +88,19 @@ def ship_model(
             f"expected weights of at most {max_megabytes:g} MB in float16, got {megabytes:.1f} MB "
             f"in {directory}. Train a smaller model; nothing was written."
         )
-    if metrics is None and (directory.parent / METRICS_NAME).is_file():
-        metrics = directory.parent / METRICS_NAME
     config, files = pack_tokenizers(portable(read))
     config, files = _with_built_in_tokenizers(model, config, files)
     parameters = model.num_parameters()
-    card = model_card(config, parameters, output.name, _read(metrics), recipe, _read(real_frames))
+    card = model_card(
+        config,
+        parameters,
+        output.name,
+        _read(metrics),
+        recipe,
+        None if real_frames is None else _read(real_frames),
+        hardware,
+        duration,
+    )
     config["name"] = output.name
     write_checkpoint(output, config, halves, {**files, CARD_NAME: card.encode()})
     load_model(output)
@@ -101,5 +122,5 @@ def _with_built_in_tokenizers(
     return config, files
 
 
-def _read(path: Path | str | None) -> dict[str, Any] | None:
-    return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+def _read(path: Path | str) -> dict[str, Any]:
+    return json.loads(Path(path).read_text(encoding="utf-8"))

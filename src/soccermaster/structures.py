@@ -86,17 +86,22 @@ class Athletes:
     def readable_numbers(self, rule: Literal["paper", "official"]) -> Int[Array, " M"]:
         """The number where it can be read, `NO_NUMBER` where it cannot, -1 where nobody knows.
 
-        A number whose legibility was not annotated counts as readable.
+        Where nobody annotated legibility at all, every number counts as readable. Where somebody
+        did, the numbers of the rows that he did not look at are unknown: whether they can be read
+        there nobody said.
 
         Args:
             rule: "paper": only players have numbers; "official", as in the released code: anybody
                 with a legible number.
         """
         unreadable = self.legibility <= LEGIBLE_ABOVE  # False for NaN
+        overlooked = self.legibility != self.legibility
+        unknown = overlooked & (~overlooked).any() & (self.numbers != NO_NUMBER)
+        numbers = self.numbers * ~unknown + UNKNOWN * unknown
         if rule == "paper":
             no_player = (self.roles != ROLES.index("player")) & (self.roles != UNKNOWN)
             unreadable = unreadable | no_player
-        return self.numbers * ~unreadable + NO_NUMBER * unreadable
+        return numbers * ~unreadable + NO_NUMBER * unreadable
 
 
 @dataclass(frozen=True)

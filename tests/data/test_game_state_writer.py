@@ -65,6 +65,22 @@ def test_predictions_have_what_the_evaluator_needs(tmp_path):
     assert len(entry["bbox_pitch"]) == 6 and None not in entry["bbox_pitch"].values()
 
 
+def test_the_evaluator_knows_no_unknown_number(tmp_path):
+    read = read_game_state(write(tmp_path, [image(1)], [person(1, 1, jersey="X")]))
+    assert read.athletes.numbers.tolist() == [-1]
+    write_predictions(tmp_path / "SNGS-060.json", read)
+    (entry,) = json.loads((tmp_path / "SNGS-060.json").read_text())["predictions"]
+    assert entry["attributes"]["jersey"] is None
+
+
+def test_predictions_say_how_sure_they_are(tmp_path):
+    people = [person(1, 1, bbox_pitch=None), person(1, 2), person(1, 3)]
+    read = read_game_state(write(tmp_path, [image(1)], people))
+    write_predictions(tmp_path / "SNGS-060.json", read, np.array([0.9, 0.4, np.nan]))
+    written = json.loads((tmp_path / "SNGS-060.json").read_text())["predictions"]
+    assert [(p["track_id"], p["confidence"]) for p in written] == [(2, 0.4), (3, 0.0)]
+
+
 def test_predictions_are_read_as_they_were_written(tree, tmp_path):
     state = read_game_state(tree / "SoccerNetGS/valid/SNGS-021")
     write_predictions(tmp_path / "SNGS-021.json", state)

@@ -5,7 +5,7 @@ import pytest
 
 from soccermaster.data.datasets import DatasetError, SoccerFactory
 from soccermaster.geometry import Camera, Pitch
-from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
+from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS, UNKNOWN
 from tests.data.test_soccernet_gsr import HEIGHT, WIDTH, image, write
 
 CAMERA = Camera.from_pan_tilt_roll(10.0, 78.0, 0.2, 200.0, np.array([1, 60, -12]), (WIDTH, HEIGHT))
@@ -70,6 +70,45 @@ def test_people_and_cameras_of_a_sequence(tmp_path):
         assert known[0].all() and not known[1].any()
 
 
+@pytest.mark.parametrize(
+    ("number", "role", "legibility", "read"),
+    [
+        (7.0, "player", None, 7),  # of the track; see Athletes.readable_numbers
+        (None, "player", None, UNKNOWN),
+        (None, "goalkeeper", None, UNKNOWN),
+        (None, None, None, UNKNOWN),
+        (None, "referee", None, NO_NUMBER),
+        (None, "player", 0.9, NO_NUMBER),
+        (7.0, "player", 0.0, 7),
+    ],
+)
+def test_a_number_that_nobody_looked_for_is_unknown(tmp_path, number, role, legibility, read):
+    write_sequence(tmp_path, {"1": frame(person(number, role, legibility))})
+    athletes = SoccerFactory(tmp_path, "train", num_frames=1)[0].annotations.athletes
+    assert athletes.numbers.tolist() == [read]
+
+
+def test_identities_are_read_where_our_factory_wrote_them(tmp_path):
+    ours = {"track_id": 4, "team": "left", "position_m": [10.5, -3.25]}
+    nothing = {"track_id": 5, "team": None, "position_m": None}
+    write_sequence(tmp_path, {"1": frame(person() | ours, person() | nothing)})
+    dataset = SoccerFactory(tmp_path, "train", num_frames=1)
+    assert dataset.provides >= {"track_ids", "teams", "positions"}
+    athletes = dataset[0].annotations.athletes
+    assert athletes.track_ids.tolist() == [4, 5]
+    assert athletes.teams.tolist() == [TEAMS.index("left"), UNKNOWN]
+    np.testing.assert_array_equal(athletes.positions_m, [[10.5, -3.25], [np.nan, np.nan]])
+    write_sequence(tmp_path, {"1": frame(person())}, "SNGS-10002")  # as the release has it
+    assert not SoccerFactory(tmp_path, "train", num_frames=1).provides & {"track_ids", "teams"}
+
+
+def test_frames_may_say_their_rate(tmp_path):
+    write_sequence(tmp_path, {"1": frame() | {"fps": 50.0}, "2": frame() | {"fps": 50.0}})
+    write_sequence(tmp_path, {"1": frame(), "2": frame()}, "SNGS-10002")
+    ours, released = SoccerFactory(tmp_path, "train", num_frames=2)
+    assert ours.times_s.tolist() == [0, 0.02] and released.times_s.tolist() == [0, 0.04]
+
+
 def test_cameras_follow_the_decoded_size(tmp_path):
     write_sequence(tmp_path, {"1": frame(person())})
     found = SoccerFactory(tmp_path, "train", num_frames=1, image_size=(180, 160))[0].annotations
@@ -86,6 +125,9 @@ def test_cameras_follow_the_decoded_size(tmp_path):
         ({"1": frame() | {"R": np.ones((3, 4)).tolist()}}, "a rotation and a translation"),
         ({"1": frame(person(role="players"))}, "person 0.*Did you mean 'player'"),
         ({"1": frame(person(box=(1, 2, 3)))}, "person 0.*1x4 numbers"),
+        ({"1": frame() | {"fps": 0}}, "frame 1.*frames per second"),
+        ({"1": frame(person() | {"team": "home"})}, "person 0.*one of left, right"),
+        ({"1": frame(person() | {"track_id": "x"})}, "person 0.*track_id"),
     ],
 )
 def test_broken_records_are_named(tmp_path, frames, message):

@@ -1,5 +1,6 @@
 """The frozen benchmark stays inside of what its configuration says."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from omegaconf import OmegaConf
 
 from soccermaster.data.synthetic.figure import place_figures
 from soccermaster.data.synthetic.people import GOALKEEPER, PLAYER, REFEREE
+from soccermaster.data.synthetic.take import annotate
 from soccermaster.vocabulary import EVENTS
 
 CONFIGS = Path(__file__).parents[2] / "configs/dataset"
@@ -17,7 +19,7 @@ CONFIGS = Path(__file__).parents[2] / "configs/dataset"
 def dataset(kind, split="valid"):
     ordinary = OmegaConf.load(CONFIGS / f"{kind}.yaml").dataset
     changed = OmegaConf.load(CONFIGS / "synthetic_benchmark.yaml").datasets[kind].dataset
-    merged = OmegaConf.merge(ordinary, changed, {"image_size": [144, 256]})
+    merged = OmegaConf.merge(ordinary, changed)
     return instantiate(merged)(split=split)
 
 
@@ -43,6 +45,48 @@ def test_sizes_and_seeds():
     semantic = dataset("synthetic_semantic")
     classes = [semantic._event(i) for i in range(240)]
     assert all(classes.count(event) == 10 for event in EVENTS)
+
+
+#: `summary` of every second of the first 48 scenes.
+FROZEN = {
+    "spatial": {
+        "words": 2650033571,
+        "people": 573,
+        "boxes_px": 196.36314392089844,
+        "focal_px": 934.6631242755972,
+        "pan_deg": 17.64459293096299,
+    },
+    "semantic": {
+        "words": 1057915794,
+        "people": 9092,
+        "boxes_px": 59.76234436035156,
+        "focal_px": 350.24562964818375,
+        "pan_deg": 14.961447980410577,
+    },
+}
+
+
+def summary(takes):
+    """Means of what is annotated; they change when the scenes do."""
+    labels = [annotate(take) for take in takes]
+    people = [a.athletes for a in labels]
+    cameras = [take.cameras for take in takes]
+    words = "".join(f"{a.event} {a.text}" for a in labels)
+    return {
+        "words": zlib.crc32(words.encode()),
+        "people": sum(len(p.frame) for p in people),
+        "boxes_px": float(np.concatenate([p.boxes_xyxy_px for p in people]).mean()),
+        "focal_px": float(np.mean([c.K[:, 0, 0].mean() for c in cameras])),
+        "pan_deg": float(np.mean([np.abs(c.pan_tilt_roll()[:, 0]).mean() for c in cameras])),
+    }
+
+
+@pytest.mark.parametrize("kind", ["spatial", "semantic"])
+def test_nothing_has_changed(takes, kind):
+    """Where this fails on purpose: a note in the configuration, and all scores measured again."""
+    seen = summary(takes[kind][:24])
+    assert seen.pop("words") == FROZEN[kind]["words"]
+    assert seen == pytest.approx({k: v for k, v in FROZEN[kind].items() if k != "words"}, rel=1e-4)
 
 
 def test_cameras_are_like_those_of_real_matches(takes):

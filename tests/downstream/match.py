@@ -16,7 +16,7 @@ def short_match(folder: Path) -> Path:
     return write_match(folder, 0, minutes=0.1, fps=2, image_size=(96, 160)) / "1_96p.mp4"
 
 
-def predictor() -> Predictor:
-    """All five tasks, untrained, with clips of ten seconds."""
-    model = SoccerModel.from_config(model_config(compose_train("debug=smoke")))
+def predictor(*overrides: str) -> Predictor:
+    """All five tasks unless told otherwise, untrained, with clips of ten seconds."""
+    model = SoccerModel.from_config(model_config(compose_train("debug=smoke", *overrides)))
     return Predictor(model, clip_seconds=10.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -120,8 +121,32 @@ def test_a_match_is_embedded_once(predictor, video, index, tmp_path, monkeypatch
     monkeypatch.setattr("soccermaster.downstream.search.embed_video", never)
     assert open_index(predictor, video, path, stride_s=5.0).made_of == index.made_of
     assert open_index(predictor, None, path).made_of == index.made_of
+    assert open_index(predictor, video, path, stride_s=5.0, overwrite=True).made_of == index.made_of
     with pytest.raises(AssertionError, match="embedded again"):
+        open_index(predictor, video, path, stride_s=7.0, overwrite=True)
+
+
+def test_an_index_of_something_else_is_kept(predictor, video, index, tmp_path):
+    path, other = tmp_path / "match.index", tmp_path / "other.mp4"
+    index.save(path)
+    before = path.read_bytes()
+    shutil.copy(video, other)
+    with pytest.raises(SearchIndexError, match=r"one of stride_s 5\.0 \(here: 7\.0\)"):
         open_index(predictor, video, path, stride_s=7.0)
+    with pytest.raises(SearchIndexError, match=rf"video {video.name} \(here: other\.mp4\)"):
+        open_index(predictor, other, path, stride_s=5.0)
+    assert path.read_bytes() == before
+    assert open_index(predictor, other, path, overwrite=True).made_of["video"] == "other.mp4"
+
+
+def test_a_file_that_is_no_index_is_kept(predictor, video, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("not an index")
+    with pytest.raises(SearchIndexError, match=r"index=FILE, or make it again with .*overwrite"):
+        open_index(predictor, video, path)
+    assert path.read_text() == "not an index"
+    open_index(predictor, video, path, overwrite=True)
+    assert len(MomentIndex.load(path).vectors)
 
 
 def test_an_index_of_another_model_is_refused(index, tmp_path):

@@ -23,6 +23,8 @@ def test_a_stretch_becomes_two_videos(tmp_path):
     assert pitch_map.num_frames == 8
     with pytest.raises(ValueError, match="expected a stretch inside of the video"):
         watch(predictor(), open_source(video), tmp_path / "out", start_s=500.0)
+    with pytest.raises(ValueError, match="expected fps above 0, got 0"):
+        watch(predictor(), open_source(video), tmp_path / "out", fps=0)
 
 
 def test_numbers_are_counted_by_frame_and_role():

@@ -109,6 +109,8 @@ class Reader:
         self.device = device
 
     def legibility(self, crops: list[np.ndarray]) -> np.ndarray:
+        if self.late:
+            raise TimeoutError("no answer after 1 s")
         return np.ones(len(crops), np.float32)
 
     def read_numbers(self, crops: list[np.ndarray]) -> list[NumberReading]:
@@ -134,6 +136,18 @@ class Slow(Stage):
     def run(self, clip: ClipContext, records: Records) -> Records:
         time.sleep(self.seconds)
         return records
+
+
+class FailsAtTheEnd(Stage):
+    """Does nothing, and fails to write about all clips."""
+
+    name = "spoils"
+
+    def run(self, clip: ClipContext, records: Records) -> Records:
+        return records
+
+    def finish(self, output: Path, clips: list[tuple[str, int]], gone: list[int]) -> list[str]:
+        raise OSError("the disk is full")
 
 
 class FailsAt(Stage):

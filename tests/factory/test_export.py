@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from soccermaster.data.datasets import SoccerFactory, SoccerNetGSR
+from soccermaster.data.datasets.game_state_file import read_game_state
 from soccermaster.factory.executors import LocalExecutor
 from soccermaster.factory.runner import build_dataset
 from soccermaster.training.run import train
-from soccermaster.vocabulary import ROLES
+from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
 from tests.configs import compose_train
-from tests.factory.clips import stand_in_chain, write_still_video
+from tests.factory.clips import ORDER, stand_in_chain, write_still_video
 
 FRAMES = 10
 
@@ -52,8 +54,44 @@ def test_the_reader_of_soccernet_reads_the_same_people(exported):
     assert len(people) == len(ours)
     order, same = (np.lexsort(p.boxes_xyxy_px.T.round(1)) for p in (people, ours))
     np.testing.assert_allclose(people.boxes_xyxy_px[order], ours.boxes_xyxy_px[same], atol=0.01)
+    np.testing.assert_array_equal(people.track_ids[order], ours.track_ids[same])
+    np.testing.assert_array_equal(people.teams[order], ours.teams[same])
+    np.testing.assert_allclose(people.positions_m[order], ours.positions_m[same], atol=0.01)
     assert (people.track_ids >= 0).all() and np.isfinite(people.positions_m).all()
     assert clip.annotations.lines.known.all()
+
+
+def test_numbers_that_nobody_looked_for_are_unknown_and_not_absent(tmp_path):
+    video, points = write_still_video(tmp_path / "in", 3, FRAMES)
+    dear = {
+        "_target_": "soccermaster.factory.read.Legibility",
+        "model": {"_target_": "tests.factory.stand_ins.Reader"},
+        "crops_per_track": 2,
+    }
+    chain = stand_in_chain(points, legibility=dear)
+    build_dataset(video, tmp_path / "out", chain, LocalExecutor(1, 1, "cpu"))
+    people = SoccerFactory(tmp_path / "out", "train", num_frames=FRAMES)[0].annotations.athletes
+    judged = np.isfinite(people.legibility)
+    assert 0 < judged.sum() < len(people) / 2
+    taught = people.readable_numbers("official")
+    assert set(people.numbers) == {7}
+    assert set(taught[judged]) == {7} and set(taught[~judged]) == {UNKNOWN}
+
+
+def test_without_a_reader_nothing_is_said_about_numbers(tmp_path):
+    video, points = write_still_video(tmp_path / "in", 3, FRAMES)
+    order = [name for name in ORDER if name not in ("legibility", "numbers", "roles")]
+    order.insert(order.index("remove_outside"), "detector_roles")
+    chain = stand_in_chain(
+        points, order, detector_roles={"_target_": "soccermaster.factory.read.DetectorRoles"}
+    )
+    build_dataset(video, tmp_path / "out", chain, LocalExecutor(1, 1, "cpu"))
+    people = SoccerFactory(tmp_path / "out", "train", num_frames=FRAMES)[0].annotations.athletes
+    assert set(people.readable_numbers("official")) == {UNKNOWN}
+    state = read_game_state(tmp_path / "out/SoccerNetGS/train/SNGS-10001")
+    assert set(state.athletes.numbers) <= {UNKNOWN, NO_NUMBER} and len(state.athletes) == len(
+        people
+    )
 
 
 def test_predictions_have_what_the_evaluator_wants(exported):
@@ -62,6 +100,7 @@ def test_predictions_have_what_the_evaluator_wants(exported):
     first = predictions[0]
     assert isinstance(first["image_id"], str) and first["image_id"].endswith("000001")
     assert len(first["bbox_pitch"]) == 6 and first["attributes"]["jersey"] == "7"
+    assert {p["confidence"] for p in predictions} <= {0.9, 0.8, 0.0}  # detector, mask, filled in
 
 
 def test_coco_and_yolo_hold_the_same_boxes(exported):
@@ -80,6 +119,22 @@ def test_coco_and_yolo_hold_the_same_boxes(exported):
     np.testing.assert_allclose(ltwh, boxes, atol=0.01)
     assert (output / "yolo/images/train/SNGS-10001_000001.jpg").is_file()
     assert "  3: player" in (output / "yolo/data.yaml").read_text()
+
+
+def test_yolo_finds_its_pictures_from_anywhere(exported, tmp_path, monkeypatch):
+    pytest.importorskip("ultralytics", reason="the extra yolo is not installed")
+    from ultralytics.data.utils import check_det_dataset
+
+    output, _ = exported
+    monkeypatch.chdir(tmp_path)
+    found = check_det_dataset(str(output / "yolo/data.yaml"))
+    assert Path(found["train"]) == output / "yolo/images/train"
+    assert found["names"] == dict(enumerate(ROLES))
+
+
+def test_the_description_for_yolo_names_no_folder(exported):
+    output, _ = exported
+    assert "path:" not in (output / "yolo/data.yaml").read_text()
 
 
 def test_frames_are_on_the_disk_once(exported):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -20,10 +21,18 @@ def preset(root, name: str, *overrides: str) -> Chain:
 
 @pytest.mark.parametrize("name", ["default", "paper", "own"])
 def test_presets_are_in_order(root, name):
-    given = ["factory.checkpoint=DIR"] if name == "own" else []
-    stages = build_stages(preset(root, name, *given).configs())
+    stages = build_stages(preset(root, name).configs())
     check_chain(stages)
     assert stages[0].name == "shots" and stages[-1].name == "export"
+
+
+@pytest.mark.parametrize("name", ["default", "own"])
+def test_what_comes_with_the_library_is_enough_for_cameras(root, name):
+    chain = preset(root, name)
+    (stage,) = build_stages([chain.stages["calibrate"]])
+    stage.prepare("cpu")
+    markings = stage.detector.markings(np.zeros((1, 90, 160, 3), np.uint8))
+    assert len(markings) == 1 and markings[0].points_px.shape == (57, 2)
 
 
 def test_one_vlm_reads_everything(root):

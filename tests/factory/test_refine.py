@@ -5,15 +5,7 @@ from soccermaster.factory.models import FrameMasks
 from soccermaster.factory.oracle import Unseen
 from soccermaster.factory.people import gather_people
 from soccermaster.factory.records import Records, array, make_table
-from soccermaster.factory.refine import (
-    PaperRefineRules,
-    RefineOneByOne,
-    RefineWindows,
-    consistent_run,
-    inherited_id,
-    mask_boxes,
-    seed_rows,
-)
+from soccermaster.factory.refine import RefineOneByOne, RefineWindows
 from soccermaster.factory.stage import ClipContext
 
 SIZE = (200, 100)  # W, H
@@ -82,7 +74,7 @@ def test_windows_fill_frames_without_a_box_and_say_how_sure_they_are():
 
 def test_windows_keep_what_no_mask_absorbs_and_adopt_what_lies_below_a_mask():
     records = people_at([(0, 10, 1), (0, 150, -1), (1, 12, -1), (1, 100, 2)])
-    rows = refined(RefineWindows(Follow()), records, 2)
+    rows = refined(RefineWindows(Follow(), min_track_rows=1), records, 2)
     assert (0, 150.0, -1, "net") in rows
     assert (1, 12.0, 1, "net") in rows
     assert (0, 99.0, 2, "follow") in rows
@@ -90,7 +82,19 @@ def test_windows_keep_what_no_mask_absorbs_and_adopt_what_lies_below_a_mask():
 
 def test_windows_never_put_two_people_in_one_place():
     records = people_at([(0, 10, 1), (1, 11, 2)])
-    assert len(refined(RefineWindows(Follow()), records, 2)) == 2
+    assert len(refined(RefineWindows(Follow(), min_track_rows=1), records, 2)) == 2
+
+
+@pytest.mark.parametrize(("min_track_rows", "num_rows"), [(1, 6), (2, 1)])
+def test_windows_do_not_follow_what_was_seen_once(min_track_rows, num_rows):
+    stage = RefineWindows(Follow(), min_track_rows=min_track_rows)
+    assert len(refined(stage, people_at([(2, 10, 1)]), 6)) == num_rows
+
+
+@pytest.mark.parametrize(("min_box_px", "num_rows"), [(190, 6), (194, 1)])
+def test_windows_have_thresholds_for_frames_1920_wide(min_box_px, num_rows):
+    stage = RefineWindows(Follow(), min_box_px=min_box_px, min_track_rows=1)  # frames are 200 wide
+    assert len(refined(stage, people_at([(2, 10, 1)]), 6)) == num_rows
 
 
 def test_one_by_one_drops_what_nobody_absorbs_and_is_sure_of_what_it_adds():
@@ -102,36 +106,3 @@ def test_one_by_one_drops_what_nobody_absorbs_and_is_sure_of_what_it_adds():
     assert people.frame[mine].tolist() == [0, 1, 2, 3, 5]  # frame 4 has no detection: skipped
     assert people.scores[mine].tolist() == pytest.approx([0.9, 0.9, 0.9, 1.0, 0.9])
     assert not (people.track_id == 7).any()  # a run of one frame is no prompt
-
-
-def test_prompts_come_from_long_runs_of_large_boxes():
-    records = people_at([(t, 10, 1) for t in (0, 1, 2, 4)] + [(0, 90, 2), (1, 90, 2)])
-    seeds = seed_rows(gather_people(records), PaperRefineRules())
-    people = gather_people(records)
-    assert people.frame[seeds].tolist() == [0, 1, 2] and set(people.track_id[seeds]) == {1}
-
-
-@pytest.mark.parametrize(
-    ("absorbed_by", "expected"),
-    [([9] * 6, 9), ([9] * 5, 1), ([9, 9, 9, 8, 8, 8], 1), ([1] * 6, 1)],
-    ids=["mostly another", "too few", "no clear one", "itself"],
-)
-def test_a_prompt_inherits_the_id_that_took_its_track(absorbed_by, expected):
-    people = gather_people(people_at([(t, 10 + t, 1) for t in range(8)]))
-    absorbed = np.array(absorbed_by + [-1] * (8 - len(absorbed_by)))
-    assert inherited_id(people, absorbed, 7, 50) == expected
-
-
-def test_a_run_ends_where_the_mask_jumps():
-    masks = {}
-    for t, x in enumerate([10, 12, 14, 400]):
-        masks[t] = np.zeros((100, 600), bool)
-        masks[t][30:70, x : x + 20] = True
-    assert sorted(consistent_run(masks, 1, PaperRefineRules(), (600, 100))) == [0, 1, 2]
-
-
-def test_boxes_of_small_masks_are_in_pixels_of_the_frame():
-    masks = np.zeros((2, 10, 20), bool)
-    masks[0, 2:4, 5:7] = True
-    boxes = mask_boxes(masks, (200, 100))
-    assert boxes[0].tolist() == [50, 20, 70, 40] and np.isnan(boxes[1]).all()

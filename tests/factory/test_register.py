@@ -8,7 +8,7 @@ import pytest
 from soccermaster.data.frame_source import open_source
 from soccermaster.factory.oracle import Unseen
 from soccermaster.factory.records import Records, array, make_table
-from soccermaster.factory.register import Calibrate, Project
+from soccermaster.factory.register import Calibrate, Project, last_valid_frames
 from soccermaster.factory.stage import ClipContext
 from soccermaster.geometry import Camera, Pitch, visible_keypoints
 from tests.factory.clips import write_plain_video
@@ -76,6 +76,32 @@ def test_people_stand_where_the_camera_sees_their_feet():
     table = Project().run(clip, records_with([True, False, True]))["positions"]
     assert array(table, "frame").tolist() == [0, 2]
     np.testing.assert_allclose(array(table, "left_middle_right_m")[:, 2:4], 0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("valid", "expected"),
+    [
+        ([], []),
+        ([False, False], [-1, -1]),
+        ([False, True, False, False, True, False], [-1, 1, 1, 1, 4, 4]),
+    ],
+)
+def test_the_camera_that_counts_in_each_frame(valid, expected):
+    assert last_valid_frames(np.array(valid, bool)).tolist() == expected
+
+
+def test_cameras_with_large_errors_are_not_valid_unless_there_is_no_limit(tmp_path, points_file):
+    points = np.load(points_file)
+    off = tmp_path / "points.npy"  # half a pixel off, which no camera explains
+    np.save(off, points + 0.5 * np.random.default_rng(0).normal(size=points.shape))
+    source = open_source(write_plain_video(tmp_path / "plain.mp4", (60, 140, 50), 1))
+    valid = []
+    for limit in (2.0, None):  # 2 px at a width of 1920 are 0.17 px here
+        stage = Calibrate(FixedPitch(str(off)), temporal=False, max_error_px=limit)
+        stage.prepare("cpu")
+        cameras = stage.run(ClipContext("clip", source, range(1)), Records())["cameras"]
+        valid.append(bool(array(cameras, "valid")[0]))
+    assert valid == [False, True]
 
 
 def test_the_official_rule_reuses_the_last_camera_and_says_so():

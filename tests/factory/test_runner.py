@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from soccermaster.data.images import write_png
 from soccermaster.factory.compare import compare_runs
 from soccermaster.factory.executors import LocalExecutor, RayExecutor
 from soccermaster.factory.inputs import InputError, find_videos
 from soccermaster.factory.models import ModelUnavailableError
 from soccermaster.factory.runner import Report, build_dataset
 from soccermaster.factory.stage import ChainError
+from tests.factory.adapters.tiny_models import save_soccer_model
 from tests.factory.clips import (
     ORDER,
     stand_in_chain,
@@ -227,7 +231,16 @@ def test_a_missing_model_stops_the_run_at_its_start(videos, tmp_path):
     chain = stand_in_chain(tmp_path / "keypoints.npy")
     with pytest.raises(ModelUnavailableError, match=r"put them at .*keypoints.npy"):
         run(videos[0], tmp_path, chain)
-    assert runs_of(tmp_path) == ["shots", "shots"]
+    assert not (tmp_path / "log.jsonl").exists()  # no video was looked through
+
+
+def test_what_is_stored_needs_no_model(videos, tmp_path):
+    keypoints = tmp_path / "keypoints.npy"
+    keypoints.write_bytes(videos[1].read_bytes())
+    chain = stand_in_chain(keypoints, ["shots", "detect", "calibrate"])
+    report = run(videos[0], tmp_path / "out", chain)
+    keypoints.unlink()
+    assert run(videos[0], tmp_path / "out", chain).to_json() == report.to_json()
 
 
 def test_a_chain_in_the_wrong_order_stops_before_anything_runs(videos, tmp_path):
@@ -270,10 +283,12 @@ def test_no_pitch_gives_no_camera_and_nobody_a_position(videos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("reader", "understood"), [({"number": -1}, False), ({"late": True}, False)],
+    ("reader", "roles_understood"), [({"number": -1}, True), ({"late": True}, False)],
     ids=["nonsense", "timeout"],
 )  # fmt: skip
-def test_a_reader_without_a_usable_answer_invents_no_numbers(videos, tmp_path, reader, understood):
+def test_a_reader_without_a_usable_answer_invents_no_numbers(
+    videos, tmp_path, reader, roles_understood
+):
     mute = {"_target_": f"{_STAND_INS}.Reader", **reader}
     chain = stand_in_chain(
         videos[1],
@@ -283,10 +298,32 @@ def test_a_reader_without_a_usable_answer_invents_no_numbers(videos, tmp_path, r
     report = run(videos[0] / "play_3.mp4", tmp_path, chain)
     (clip,) = report.clips
     assert clip["status"] == "done" and clip["summary"]["tracks_with_number"] == 0
-    assert "the reader of numbers gave no answer that was understood" in clip["summary"]["remarks"]
+    remarks = clip["summary"]["remarks"]
+    assert "the reader of numbers gave no answer that was understood" in remarks
+    no_roles = "the reader of roles gave no answer that was understood" in remarks
+    assert no_roles != roles_understood
     exported = json.loads(next((tmp_path / "extracted_info").glob("*.json")).read_text())
     people = [person for frame in exported.values() for person in frame["people"]]
     assert people and all(person["jersey_number"] is None for person in people)
+
+
+def test_a_reader_that_is_late_everywhere_is_remarked_on(videos, tmp_path):
+    late = {"_target_": f"{_STAND_INS}.Reader", "late": True}
+    chain = stand_in_chain(
+        videos[1],
+        legibility={"_target_": "soccermaster.factory.read.Legibility", "model": late},
+        numbers={"_target_": "soccermaster.factory.read.Numbers", "reader": late},
+        roles={"_target_": "soccermaster.factory.read.Roles", "reader": late},
+    )
+    report = run(videos[0] / "play_3.mp4", tmp_path, chain)
+    (clip,) = report.clips
+    assert clip["status"] == "done" and clip["summary"]["numbers_asked"] == 0
+    for remark in (
+        "the model of legibility gave no answer that was understood",
+        "the reader of roles gave no answer that was understood",
+        "no number was read: nobody asked, or none was legible",
+    ):
+        assert remark in clip["summary"]["remarks"]
 
 
 def test_a_broken_video_is_reported_and_the_others_go_on(videos, tmp_path):
@@ -307,6 +344,59 @@ def test_long_shots_are_cut(videos, tmp_path):
     assert [clip["number"] for clip in report.clips] == [1, 2]
 
 
+def clips_of(output: Path) -> set[str]:
+    """The clips that the readers of data sets would find, in any layout."""
+    places = ["extracted_info/*", "predictions/*", "sn500/*", "SoccerNetGS/train/*", "yolo/*/*/*"]
+    return {path.name[:10] for place in places for path in output.glob(place)}
+
+
+def test_clips_of_an_earlier_run_do_not_stay_in_the_export(videos, tmp_path):
+    chain, video = stand_in_chain(videos[1]), videos[0] / "play_3.mp4"
+    before = run(video, tmp_path, chain)
+    assert clips_of(tmp_path) == {"SNGS-10001"} and not before.remarks
+    after = run(video, tmp_path, chain, clip_frames=8)
+    assert clips_of(tmp_path) == {"SNGS-10002", "SNGS-10003"}
+    assert after.remarks == json.loads((tmp_path / "report.json").read_text())["remarks"]
+    assert "removed the files of 1 clips of earlier runs" in after.to_text(tmp_path)
+    lines = len(runs_of(tmp_path))
+    run(video, tmp_path, chain)
+    assert clips_of(tmp_path) == {"SNGS-10001"}
+    assert runs_of(tmp_path)[lines:] == ["export"]  # out of the records
+
+
+def test_pictures_that_are_gone_are_written_again(videos, tmp_path):
+    chain, video = stand_in_chain(videos[1]), videos[0] / "play_3.mp4"
+    run(video, tmp_path, chain)
+    before = contents(tmp_path)
+    (tmp_path / "sn500/SNGS-10001/img1/000004.jpg").unlink()
+    run(video, tmp_path, chain)
+    assert contents(tmp_path) == before
+
+
+def test_a_rerun_without_people_leaves_no_export_of_another_configuration(videos, tmp_path):
+    video = videos[0] / "play_3.mp4"
+    strict = {"_target_": "soccermaster.factory.tracks.DropShort", "min_rows": 99}
+    for drop_short, clips in ((strict, set()), (None, {"SNGS-10001"}), (strict, set())):
+        changed = {} if drop_short is None else {"drop_short": drop_short}
+        run(video, tmp_path, stand_in_chain(videos[1], **changed))
+        assert clips_of(tmp_path) == clips
+
+
+def test_a_failure_after_the_clips_is_in_the_report(videos, tmp_path):
+    spoils = {"_target_": f"{_STAND_INS}.FailsAtTheEnd"}
+    chain = stand_in_chain(videos[1], ["shots", "detect", "spoils"], spoils=spoils)
+    report = run(videos[0], tmp_path, chain)
+    assert report.counts["clips_done"] == 2
+    assert report.failure == "spoils: OSError: the disk is full"
+    assert json.loads((tmp_path / "report.json").read_text())["errors"] == [report.failure]
+
+
+def test_a_run_whose_clips_all_fail_has_failed(videos, tmp_path):
+    fails = {"_target_": f"{_STAND_INS}.FailsAt", "word": "play"}
+    chain = stand_in_chain(videos[1], ["shots", "fails"], fails=fails)
+    assert run(videos[0], tmp_path, chain).failure == "every clip failed"
+
+
 def test_inputs_are_videos_folders_and_lists(videos, tmp_path):
     folder = videos[0]
     assert [video.name for video in find_videos(folder)] == ["play_3", "play_4"]
@@ -319,6 +409,29 @@ def test_inputs_are_videos_folders_and_lists(videos, tmp_path):
     assert len(set(names)) == 2 and all(name.startswith("1_720p_") for name in names)
     with pytest.raises(InputError, match="got none"):
         find_videos(tmp_path / "nothing")
+
+
+def test_what_a_run_wrote_is_no_input(videos, tmp_path):
+    shutil.copy(videos[0] / "play_3.mp4", tmp_path)
+    output = tmp_path / "out"
+    for _ in range(2):
+        report = run(tmp_path, output, stand_in_chain(videos[1]))
+        assert [video["name"] for video in report.videos] == ["play_3"]
+    with pytest.raises(InputError, match="got none"):
+        find_videos(output, output)
+    assert [video.name for video in find_videos(output / "sn500", output)] == ["SNGS-10001"]
+
+
+def test_lists_name_each_video_once_and_may_have_comments(tmp_path):
+    for name in ("a.mp4", "b#2.mp4", "c #3.mp4"):
+        (tmp_path / name).touch()
+    files = tmp_path / "files.txt"
+    files.write_text("# all\na.mp4 # the first\nb#2.mp4\nc #3.mp4\n\n")
+    names = [video.path.name for video in find_videos(files)]
+    assert names == ["a.mp4", "b#2.mp4", "c #3.mp4"]
+    files.write_text(f"a.mp4\n{tmp_path / 'a.mp4'}\n")
+    with pytest.raises(InputError, match=r"every video once, got .*a\.mp4 twice"):
+        find_videos(files)
 
 
 def test_ray_names_its_extra_when_it_is_missing(monkeypatch):
@@ -338,3 +451,36 @@ def test_ray_gives_what_one_process_gives(finished, videos, tmp_path, root, monk
 def test_a_cluster_needs_shared_storage():
     with pytest.raises(ValueError, match="storage_is_shared=true"):
         RayExecutor(address="auto")
+
+
+def test_weights_that_changed_under_their_name_are_noticed(videos, tmp_path):
+    weights = save_soccer_model(tmp_path / "model")
+    pitch = "soccermaster.factory.adapters.soccer_model.SoccerPitch"
+    chain = stand_in_chain(
+        videos[1],
+        ["shots", "detect", "calibrate"],
+        calibrate={
+            "_target_": "soccermaster.factory.register.Calibrate",
+            "detector": {"_target_": pitch, "weights": str(weights)},
+        },
+    )
+    video, output = videos[0] / "play_3.mp4", tmp_path / "out"
+    first = run(video, output, chain)
+    for file in weights.rglob("*.safetensors"):
+        os.utime(file, (0, 0))  # another time alone is no change
+    assert run(video, output, chain).to_json() == first.to_json()
+    save_soccer_model(tmp_path / "model", seed=1)
+    again = run(video, output, chain)
+    assert runs_of(output) == ["shots", "detect", "calibrate", "calibrate"]
+    assert again.stages[2]["config_hash"] != first.stages[2]["config_hash"]
+
+
+def test_the_rate_of_pictures_counts(videos, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for t in range(3):
+        write_png(folder / f"{t:03d}.png", np.full((96, 160, 3), (60, 140, 50), np.uint8))
+    chain = stand_in_chain(videos[1], ["detect", "colour"])
+    for fps in (25.0, 25.0, 50.0):
+        run(folder, tmp_path / "out", chain, fps=fps)
+    assert runs_of(tmp_path / "out") == ["detect", "colour"] * 2

@@ -15,6 +15,7 @@ import torch
 
 import soccermaster as sm
 from soccermaster.model import SoccerModel, initialise_from
+from soccermaster.model_card import model_card
 from soccermaster.models import pretrained
 from soccermaster.models.weights import CheckpointError, to_float16
 from soccermaster.shipping import ship_model
@@ -63,10 +64,16 @@ def shipped(model: SoccerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A random model in place of those in the package."""
     monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "pretrained")
     model.save(tmp_path / "run" / "checkpoint")
-    (tmp_path / "run" / "metrics.json").write_text(
-        json.dumps({"val/events/top1": 0.75, "untrained/events/top1": None})
-    )
-    return ship_model(tmp_path / "run", tmp_path / "pretrained" / "small").directory
+    scores(tmp_path / "run")
+    small = tmp_path / "pretrained" / "small"
+    return ship_model(tmp_path / "run", small, recipe="train it").directory
+
+
+def scores(folder: Path) -> Path:
+    """A `metrics.json` as a run leaves it."""
+    path = folder / "metrics.json"
+    path.write_text(json.dumps({"val/events/top1": 0.75, "untrained/events/top1": None}))
+    return path
 
 
 def assert_same(a: SoccerModel, b: SoccerModel, tolerance: float = 0.0) -> None:
@@ -192,7 +199,19 @@ def test_a_shipped_model_takes_half_the_space_and_has_a_card(shipped):
     card = (shipped / "README.md").read_text()
     assert 'sm.load_model("small")' in card
     assert "| `events/top1` | 0.750 | - |" in card
+    assert "```bash\ntrain it\n```" in card
     assert "/somewhere/private" not in (shipped / "config.json").read_text()
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.7, None])
+def test_the_card_says_what_was_not_learnt(model, accuracy):
+    metrics = {"val/athletes/number_accuracy": accuracy}
+    card = model_card(
+        WITH_TEXT, {"encoder": 1}, "mine", metrics, "train it", None, "two cores", "an hour"
+    )
+    assert "Trained on two cores in an hour." in card
+    assert ("not learnt to read shirt numbers" in card) == (accuracy == 0.0)
+    assert ("tells roles and shirt numbers, not names" in card) == (accuracy != 0.0)
 
 
 def test_training_starts_from_a_shipped_model(model, shipped):
@@ -217,7 +236,21 @@ def test_an_unknown_name_lists_the_shipped_ones(shipped):
 def test_a_model_that_is_too_large_is_not_shipped(model, tmp_path):
     model.save(tmp_path / "checkpoint")
     with pytest.raises(CheckpointError, match=r"at most 0\.001 MB in float16, got"):
-        ship_model(tmp_path / "checkpoint", tmp_path / "out", max_megabytes=0.001)
+        ship_model(
+            tmp_path / "checkpoint",
+            tmp_path / "out",
+            recipe="train it",
+            metrics=scores(tmp_path),
+            max_megabytes=0.001,
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("recipe", "message"), [("train it", "metrics=FILE"), (" ", "recipe=")])
+def test_a_model_without_recipe_or_scores_is_not_shipped(model, tmp_path, recipe, message):
+    model.save(tmp_path / "run" / "checkpoint")
+    with pytest.raises((ValueError, OSError), match=message):
+        ship_model(tmp_path / "run", tmp_path / "out", recipe=recipe)
     assert not (tmp_path / "out").exists()
 
 
@@ -235,7 +268,9 @@ def test_what_ships_keeps_its_promises(name):
     assert (folder / "model.safetensors").stat().st_size <= 20e6
     model = sm.load_model(name)
     assert model.tasks["alignment"].text.tokenizer_directory.is_relative_to(folder)
-    assert (folder / "README.md").is_file()
+    card = (folder / "README.md").read_text()
+    for section in ("Data", "Recipe", "Scores", "Real frames", "Limits"):
+        assert f"## {section}\n" in card
     fresh = SoccerModel.from_config(
         json.loads(json.dumps({**model.config, "tasks": dict(model.config["tasks"])}))
     )
@@ -252,7 +287,12 @@ def test_the_wheel_holds_the_shipped_model(model, tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     model.save(tmp_path / "checkpoint")
-    ship_model(tmp_path / "checkpoint", source / "src/soccermaster/pretrained/small")
+    ship_model(
+        tmp_path / "checkpoint",
+        source / "src/soccermaster/pretrained/small",
+        recipe="train it",
+        metrics=scores(tmp_path),
+    )
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(tmp_path), str(source)]
     done = subprocess.run(pip, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -35,11 +35,18 @@ def test_numbers_count_for_players_who_can_be_read():
         legibility=[0.9, 0.2, nan, 0.9, nan],
     )
     targets = make_targets(batch, detect_ball=False, number_rule="paper")
-    assert targets.numbers.tolist() == [7, NO_NUMBER, 23, NO_NUMBER, -1]
-    assert targets.tens.tolist() == [9, 9, 1, 9, -1]  # none, none, "2", none, unknown
-    assert targets.units.tolist() == [7, 10, 3, 10, -1]
+    assert targets.numbers.tolist() == [7, NO_NUMBER, -1, NO_NUMBER, -1]  # 23: nobody looked
+    assert targets.tens.tolist() == [9, 9, -1, 9, -1]  # none, none, unknown, none, unknown
+    assert targets.units.tolist() == [7, 10, -1, 10, -1]
     released = make_targets(batch, detect_ball=False, number_rule="official")
-    assert released.numbers.tolist() == [7, NO_NUMBER, 23, 1, -1]
+    assert released.numbers.tolist() == [7, NO_NUMBER, -1, 1, -1]
+
+
+def test_every_number_counts_where_nobody_annotated_legibility():
+    batch = batch_of(roles=[PLAYER, KEEPER], numbers=[23, 1], legibility=[float("nan")] * 2)
+    targets = make_targets(batch, detect_ball=False, number_rule="paper")
+    assert targets.numbers.tolist() == [23, NO_NUMBER]
+    assert targets.tens.tolist()[0] == 1 and targets.units.tolist()[0] == 3  # "2", "3"
 
 
 def test_the_ball_is_left_out_unless_asked_for():

@@ -157,6 +157,14 @@ def test_merge_by_reid_asks_the_attributes(column, values, merges):
     assert (len(np.unique(merged)) == 1) == merges
 
 
+@pytest.mark.parametrize("vector", [np.zeros(2), np.full(2, np.nan)], ids=["zero", "unknown"])
+def test_a_track_that_looks_like_nothing_does_not_end_the_merging(vector):
+    frame, track_id = rows((0, 9), (20, 29), (40, 49))
+    embeddings = per_track(track_id, vector, angle(0), angle(10))
+    assert ids(track_id, merge_mean_embeddings(frame, track_id, embeddings)) == [1, 2, 2]
+    assert ids(track_id, merge_by_reid(frame, track_id, embeddings, FREE)) == [1, 2, 2]
+
+
 def test_unknown_embeddings_merge_with_nobody():
     frame, track_id = rows((0, 9), (20, 29))
     embeddings = np.full((len(frame), 4), np.nan)

@@ -3,6 +3,7 @@ import pytest
 
 from soccermaster.tracking.splitting import (
     offset_duplicates,
+    short_tracks,
     split_appearance,
     split_duplicates,
     split_gaps,
@@ -87,3 +88,10 @@ def test_people_off_the_pitch(points_m, off):
     positions_m = np.array([*points_m, (0.0, 0.0)])
     track_id = np.array([4] * len(points_m) + [9])
     assert tracks_off_pitch(track_id, positions_m).tolist() == [off] * len(points_m) + [False]
+
+
+@pytest.mark.parametrize(("min_rows", "short"), [(0, []), (2, [9]), (2.5, [4, 9]), (4, [3, 4, 9])])
+def test_short_tracks(min_rows, short):
+    track_id = np.array([3, 4, 3, 9, -1, 4, 3])
+    rows = short_tracks(track_id, min_rows)
+    assert sorted(set(track_id[rows].tolist())) == short

@@ -111,24 +111,21 @@ def test_sides_do_not_depend_on_where_the_camera_looks():
     clusters = np.array([0, 1, 1, 1, 1])
     positions_m = at(20, 30, -40, -40, -40)
     assert sides_by_mean_x(clusters, positions_m)[0] == RIGHT
-    teams, margin_m = sides_within_frames(frame, clusters, positions_m)
-    assert teams.tolist() == [LEFT, RIGHT, RIGHT, RIGHT, RIGHT] and margin_m == 10
+    teams = sides_within_frames(frame, clusters, positions_m)
+    assert teams.tolist() == [LEFT, RIGHT, RIGHT, RIGHT, RIGHT]
 
 
 @pytest.mark.parametrize(
-    ("margin_m", "previous", "expected"),
+    ("frame", "x_m", "expected"),
     [
-        (5, None, [LEFT, RIGHT]),
-        (0.2, None, [LEFT, RIGHT]),
-        (0.2, False, [RIGHT, LEFT]),  # too little to change what was decided
-        (5, False, [LEFT, RIGHT]),
-        (np.nan, True, [LEFT, RIGHT]),
-        (np.nan, None, [-1, -1]),
+        ([0, 0], [0, 5], [LEFT, RIGHT]),
+        ([0, 0], [0, -5], [RIGHT, LEFT]),
+        ([0, 1], [0, 5], [-1, -1]),  # no frame shows both
+        ([0, 0], [0, np.nan], [-1, -1]),
     ],
 )
-def test_sides_have_hysteresis(margin_m, previous, expected):
-    frame, clusters = np.zeros(2, int), np.array([0, 1])
-    teams, _ = sides_within_frames(frame, clusters, at(0, margin_m), previous)
+def test_sides_within_frames(frame, x_m, expected):
+    teams = sides_within_frames(np.array(frame), np.array([0, 1]), at(*x_m))
     assert teams.tolist() == expected
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from soccermaster.tracking.assignment import assign
 from soccermaster.tracking.motion import Motion
-from soccermaster.tracking.tracker import PAPER, Tracker, TrackerConfig, track_clip
+from soccermaster.tracking.tracker import PAPER, Tracker, TrackerConfig, pair_costs, track_clip
 
 BY_OVERLAP = TrackerConfig(use_pitch=False, use_cameras=False, gate=0.0, max_iou_age=5)
 
@@ -175,6 +175,30 @@ def test_empty_frames_and_clips():
 def test_a_track_needs_a_finite_box():
     boxes = boxes_at([(100, 300), (np.nan, 300)])
     assert Tracker().update(boxes, np.array([0.9, 0.9])).tolist() == [1, -1]
+
+
+@pytest.mark.parametrize(
+    ("config", "appearance", "in_image", "on_pitch", "cost", "allowed"),
+    [
+        (PAPER, 0.4, 4.0, np.nan, 0.995 * 0.4 + 0.005 * 4, True),
+        (PAPER, 0.0, 9.48, np.nan, 0.005 * 9.48, True),
+        (PAPER, 0.0, 9.49, np.nan, 0.005 * 9.49, False),  # outside the gate
+        (PAPER, 0.49, 2.0, np.nan, 0.995 * 0.49 + 0.005 * 2, True),
+        (PAPER, 0.49, 9.0, np.nan, 0.995 * 0.49 + 0.005 * 9, False),  # the whole cost is limited
+        (PAPER, np.nan, 9.0, np.nan, 9.0, True),
+        (TrackerConfig(), 0.3, 1.8467, np.nan, 0.5 * 0.3 + 0.5 * 0.1, True),
+        (TrackerConfig(), 0.31, 0.0, np.nan, 0.5 * 0.31, False),  # the appearance is limited
+        (TrackerConfig(), 0.2, 1.8467, 4.1447, 0.5 * 0.2 + 0.5 * 0.2, True),
+        (TrackerConfig(), 0.0, 18.467, 0.0, 0.5 * 0.5, True),  # the pitch decides
+        (TrackerConfig(), 0.0, 0.0, 13.9, 0.5 * 0.503, False),
+        (TrackerConfig(), np.nan, 18.4, np.nan, 18.4 / 18.467, True),
+    ],
+)
+def test_costs_and_gates(config, appearance, in_image, on_pitch, cost, allowed):
+    pair = (np.full((1, 1), value) for value in (appearance, in_image, on_pitch))
+    costs, may_be = pair_costs(*pair, config)
+    assert costs.item() == pytest.approx(cost, abs=1e-4)
+    assert may_be.item() == allowed
 
 
 def test_the_noise_of_a_sure_box_is_small():

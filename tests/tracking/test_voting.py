@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 
 from soccermaster.tracking.voting import (
-    majority,
     vote_number,
     vote_number_neighbours,
-    vote_per_track,
     vote_role,
     vote_role_sum,
 )
@@ -66,19 +64,3 @@ def test_role_votes(roles, confidences, guarded, official):
     roles, confidences = np.array(roles, int), np.array(confidences, float)
     assert vote_role(roles, confidences) == guarded
     assert vote_role_sum(roles, confidences) == official
-
-
-def test_votes_are_per_track_and_in_order_of_time():
-    track_id = np.array([2, 1, 2, 1, 2, -1])
-    frame = np.array([4, 0, 0, 1, 1, 0])
-    numbers = np.array([9, 5, 7, 6, 7, 3])
-    sure = np.ones(6)
-    by_majority = vote_per_track(track_id, numbers, sure, majority, frame)
-    assert by_majority.tolist() == [7, 5, 7, 5, 7, 3]
-    in_time = vote_per_track(track_id, numbers, sure, vote_number_neighbours, frame)
-    in_table = vote_per_track(track_id, numbers, sure, vote_number_neighbours)
-    assert in_time.tolist() == [7, -1, 7, -1, 7, 3]
-    assert in_table.tolist() == [7, -1, 7, -1, 7, 3]
-    numbers = np.array([7, 5, 9, 6, 7, 3])  # in the table 7 and 9 take turns, and in time 9, 7, 7
-    assert vote_per_track(track_id, numbers, sure, vote_number_neighbours, frame)[0] == 7
-    assert vote_per_track(track_id, numbers, sure, vote_number_neighbours)[0] == -1

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from soccermaster.data.datasets.base import ClipDataset
+from soccermaster.data.errors import DatasetError
 from soccermaster.data.synthetic import SyntheticSpatial
 from soccermaster.models.encoder import VideoEncoder, normalize_images
 from soccermaster.structures import Batch, Clip
@@ -134,4 +135,17 @@ def test_an_interrupted_computation_leaves_nothing(tmp_path: Path):
     module = ClipDataModule({"tinted": Source(Broken, SIZE, 2)}, num_workers=0)
     with pytest.raises(KeyboardInterrupt):
         cache(tmp_path).clips(module, "tinted", "valid", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dataset_that_cannot_be_read_says_so_every_time(tmp_path: Path):
+    class Unreadable(Tinted):
+        def __getitem__(self, index: int) -> Clip:
+            raise DatasetError(f"clip {index} is damaged")
+
+    for _ in range(2):
+        sources = {"tinted": Source(Unreadable, SIZE, 2)}
+        module = ClipDataModule(sources, num_workers=0, strict=False)
+        with pytest.raises(ValueError, match=r"got none of 5 \(the first: clip 0 is damaged\)"):
+            cache(tmp_path).clips(module, "tinted", "valid", {})
     assert not list(tmp_path.iterdir())

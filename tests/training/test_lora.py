@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -53,3 +55,9 @@ def test_adapters_learn_alone_and_are_merged():
 def test_a_layer_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"attention\.keys.*blocks\.0\.attention\.qkv"):
         add_lora(encoder(), settings("attention.keys"))
+
+
+def test_without_peft_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[lora\]'"):
+        add_lora(encoder(), settings())

@@ -90,7 +90,7 @@ def write_gsr(path: Path, source: FrameSource, clips: Sequence[ClipState]) -> No
         corners_m=people.corners_m,
         polylines=Polylines.pack({}),
     )
-    write_predictions(path, state)
+    write_predictions(path, state, people.scores)
 
 
 def write_mot(path: Path, clips: Sequence[ClipState]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,13 +118,13 @@ class MomentIndex:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise SearchIndexError(
-                f"expected an index of scripts/search.py at {path}, got {error!r}. Make it again "
-                "with input=VIDEO."
+                f"expected an index of scripts/search.py at {path}, got {error!r}. Name another "
+                "file with index=FILE, or make it again with input=VIDEO overwrite=true."
             ) from error
         if header.get("version") != _VERSION:
             raise SearchIndexError(
                 f"expected version {_VERSION} of the index in {path}, got {header.get('version')}. "
-                "Make it again."
+                "Make it again with input=VIDEO overwrite=true."
             )
         ends = np.cumsum(arrays["thumbnail_bytes"])
         pictures = arrays["thumbnails"].tobytes()
@@ -152,6 +152,7 @@ def open_index(
     path: Path | str,
     stride_s: float = 10.0,
     fps: float = 25.0,
+    overwrite: bool = False,
 ) -> MomentIndex:
     """The index of a video: read if it was made already, made and written otherwise.
 
@@ -161,9 +162,11 @@ def open_index(
         path: of the index.
         stride_s: seconds from one clip to the next; clips overlap.
         fps: of a folder of pictures.
+        overwrite: replace a file that is the index of something else, or none.
 
     Raises:
-        SearchIndexError: without `input`, there is no index or it is of another model.
+        SearchIndexError: without `input`, there is no index or it is of another model; with it,
+            the file is there already and of something else.
         VideoError: the video cannot be read.
     """
     path, model = Path(path), fingerprint(predictor.model)
@@ -172,15 +175,14 @@ def open_index(
         if index.made_of["model"] != model:
             raise SearchIndexError(
                 f"expected the index {path} to be of this model, got one of another: their vectors "
-                "cannot be compared. Make it again with input=VIDEO, or give its checkpoint."
+                "cannot be compared. Make it again with input=VIDEO overwrite=true, or give its "
+                "checkpoint."
             )
         return index
     source = open_source(input, fps)
     made_of = {"model": model, **_description(source, predictor, stride_s)}
-    if path.is_file():
-        index = MomentIndex.load(path)
-        if index.made_of == made_of:
-            return index
+    if path.is_file() and (index := _same_index(path, made_of, overwrite)) is not None:
+        return index
     index = embed_video(predictor, source, stride_s)
     index.save(path)
     return index
@@ -279,6 +281,30 @@ def _description(source: FrameSource, predictor: Predictor, stride_s: float) -> 
         "clip_fps": float(predictor.clip_fps),
         "stride_s": float(stride_s),
     }
+
+
+def _same_index(path: Path, made_of: Mapping[str, Any], overwrite: bool) -> MomentIndex | None:
+    """The index in a file if it was made of that; None if it may be replaced."""
+    try:
+        index = MomentIndex.load(path)
+    except SearchIndexError:
+        if overwrite:
+            return None
+        raise
+    others = [
+        f"{name} {index.made_of.get(name)} (here: {value})"
+        for name, value in made_of.items()
+        if index.made_of.get(name) != value
+    ]
+    if not others:
+        return index
+    if overwrite:
+        return None
+    raise SearchIndexError(
+        f"expected {path} to be the index of {made_of['video']} that is asked for, got one of "
+        f"{', '.join(others)}. Name another file with index=FILE, or replace it with "
+        "overwrite=true."
+    )
 
 
 def _num_clips(predictor: Predictor, source: FrameSource, stride_s: float) -> int:

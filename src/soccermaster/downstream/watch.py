@@ -80,13 +80,15 @@ def watch(
         athlete_threshold: least score of a person.
 
     Raises:
-        ValueError: the stretch has no frame.
+        ValueError: the stretch has no frame, or `fps` is not positive.
     """
+    if not fps > 0:
+        raise ValueError(f"expected fps above 0, got {fps}")
     fps = min(fps, source.info.fps)
     stop_s = min(start_s + duration_s, len(source) / source.info.fps)
     indices = (np.arange(start_s, stop_s, 1 / fps) * source.info.fps).astype(int)
     indices = indices[(indices >= 0) & (indices < len(source))]
-    if not len(indices) or fps <= 0:
+    if not len(indices):
         raise ValueError(
             f"expected a stretch inside of the video, which lasts "
             f"{len(source) / source.info.fps:.1f} s, got {duration_s:g} s from {start_s:g} s"

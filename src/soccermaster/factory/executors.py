@@ -12,10 +12,13 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Protocol
+
+from rich.console import Console
 
 from soccermaster.factory.models import ModelUnavailableError
 from soccermaster.factory.work import ClipJob, ClipResult, prepare, work_on
@@ -25,6 +28,17 @@ _device = "cpu"
 
 class Executor(Protocol):
     """Works on clips, in any order and any number at a time."""
+
+    def check(self, configs: Sequence[Mapping[str, Any]]) -> None:
+        """Load the models of stages where they will run, to know at once if one is missing.
+
+        Args:
+            configs: of the stages.
+
+        Raises:
+            ModelUnavailableError: a model that is needed is not there.
+        """
+        ...
 
     def run(self, jobs: Sequence[ClipJob], first_pending: int) -> Iterator[ClipResult]:
         """The result of each job, as it comes.
@@ -59,6 +73,14 @@ class LocalExecutor:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.workers = workers or (len(self.devices) if on_gpu else max(1, (cores or 1) // 2))
 
+    def check(self, configs: Sequence[Mapping[str, Any]]) -> None:
+        """See `Executor.check`."""
+        if self.workers == 1:
+            prepare(configs, 0, self.devices[0])
+            return
+        with self._pool(1) as pool:
+            _until_loaded(pool.submit(_prepare_here, configs, 0))
+
     def run(self, jobs: Sequence[ClipJob], first_pending: int) -> Iterator[ClipResult]:
         """See `Executor.run`."""
         if not jobs:
@@ -70,7 +92,7 @@ class LocalExecutor:
             yield from self._run_pool(jobs, first_pending, workers)
 
     def _run_here(self, jobs: Sequence[ClipJob], first_pending: int) -> Iterator[ClipResult]:
-        prepare(jobs[0], first_pending, self.devices[0])
+        prepare(jobs[0].stages, first_pending, self.devices[0])
         for job in jobs:
             for _ in range(self.attempts):
                 result = work_on(job, self.devices[0])
@@ -87,7 +109,7 @@ class LocalExecutor:
             suspects: list[tuple[ClipJob, int]] = []
             with self._pool(workers) as pool:
                 if check:
-                    _until_loaded(pool.submit(_prepare_here, jobs[0], first_pending))
+                    _until_loaded(pool.submit(_prepare_here, jobs[0].stages, first_pending))
                     check = False
                 yield from self._work_off(pool, workers, waiting, suspects)
             for job, attempt in suspects:
@@ -153,7 +175,7 @@ class RayExecutor:
     Args:
         address: of the cluster; "auto" for the one that this machine belongs to; None starts one.
         attempts: how often a clip is tried.
-        gpus: GPUs per clip; may be a fraction.
+        gpus: GPUs per clip; may be a fraction. None: one where the cluster has any.
         cpus: cores per clip.
         storage_is_shared: the folders of input and output are the same on every machine. They have
             to be; say so when `address` is given.
@@ -163,7 +185,7 @@ class RayExecutor:
         self,
         address: str | None = None,
         attempts: int = 2,
-        gpus: float = 0,
+        gpus: float | None = None,
         cpus: float = 1,
         storage_is_shared: bool = False,
     ) -> None:
@@ -175,29 +197,55 @@ class RayExecutor:
         self.address, self.attempts = address, attempts
         self.gpus, self.cpus = gpus, cpus
         self.ray = _import_ray()
+        self._told = False
+
+    def check(self, configs: Sequence[Mapping[str, Any]]) -> None:
+        """See `Executor.check`."""
+        with self._cluster() as gpus:
+            self._prepare(configs, 0, gpus)
 
     def run(self, jobs: Sequence[ClipJob], first_pending: int) -> Iterator[ClipResult]:
         """See `Executor.run`."""
         if not jobs:
             return
+        with self._cluster() as gpus:
+            self._prepare(jobs[0].stages, first_pending, gpus)
+            yield from self._run(jobs, gpus)
+
+    @contextmanager
+    def _cluster(self) -> Iterator[float]:
+        """Joins or starts it; gives the GPUs per clip."""
         started = not self.ray.is_initialized()
         if started:
             self.ray.init(self.address, include_dashboard=False, log_to_driver=False)
         try:
-            yield from self._run(jobs, first_pending)
+            there = self.ray.cluster_resources()
+            gpus = min(1.0, there.get("GPU", 0.0)) if self.gpus is None else self.gpus
+            if not self._told:
+                self._told = True
+                Console(soft_wrap=True, highlight=False).print(
+                    f"Ray: {self.cpus:g} cores and {gpus:g} GPUs per clip, of "
+                    f"{there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs"
+                )
+            yield gpus
         finally:
             if started:
                 self.ray.shutdown()
 
-    def _run(self, jobs: Sequence[ClipJob], first_pending: int) -> Iterator[ClipResult]:
-        device = "cuda:0" if self.gpus else "cpu"  # Ray shows each task its own GPUs alone
-        options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": 0}
-        remote = self.ray.remote(**options)(work_on)
-        prepare_remote = self.ray.remote(**options)(_prepare_outcome)
-        message = self.ray.get(prepare_remote.remote(jobs[0], first_pending, device))
+    def _prepare(self, configs: Sequence[Mapping[str, Any]], first: int, gpus: float) -> None:
+        message = self.ray.get(
+            self._remote(_prepare_outcome, gpus)(configs, first, _device_of(gpus))
+        )
         if message is not None:
             raise ModelUnavailableError(message)
-        running = {remote.remote(job, device): (job, 1) for job in jobs}
+
+    def _remote(self, function: Callable[..., Any], gpus: float) -> Callable[..., Any]:
+        options = {"num_cpus": self.cpus, "num_gpus": gpus, "max_retries": 0}
+        return self.ray.remote(**options)(function).remote
+
+    def _run(self, jobs: Sequence[ClipJob], gpus: float) -> Iterator[ClipResult]:
+        device, remote = _device_of(gpus), self._remote(work_on, gpus)
+        running = {remote(job, device): (job, 1) for job in jobs}
         while running:
             (done,), _ = self.ray.wait(list(running), num_returns=1)
             job, attempt = running.pop(done)
@@ -208,7 +256,11 @@ class RayExecutor:
             if result.status == "done" or attempt >= self.attempts:
                 yield result
             else:
-                running[remote.remote(job, device)] = (job, attempt + 1)
+                running[remote(job, device)] = (job, attempt + 1)
+
+
+def _device_of(gpus: float) -> str:
+    return "cuda:0" if gpus else "cpu"  # Ray shows each task its own GPUs alone
 
 
 def _import_ray() -> Any:
@@ -251,13 +303,13 @@ def _begin_worker(devices: Any, parent: int) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _prepare_here(job: ClipJob, first_pending: int) -> str | None:
-    return _prepare_outcome(job, first_pending, _device)
+def _prepare_here(configs: Sequence[Mapping[str, Any]], first: int) -> str | None:
+    return _prepare_outcome(configs, first, _device)
 
 
-def _prepare_outcome(job: ClipJob, first_pending: int, device: str) -> str | None:
+def _prepare_outcome(configs: Sequence[Mapping[str, Any]], first: int, device: str) -> str | None:
     try:
-        prepare(job, first_pending, device)
+        prepare(configs, first, device)
     except ModelUnavailableError as error:
         return str(error)
     return None

@@ -8,7 +8,9 @@
            yolo/data.yaml, images/, labels/                the same for YOLO
 
 The frames are on the disk once: the other folders hold hard links to them. A clip's files get their
-names when they are complete; the files about all clips are written at the end of a run.
+names when they are complete; the files about all clips are written at the end of a run. The folders
+hold the clips of the last run alone; those of earlier runs are written again, from their records,
+when a run has them.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +30,26 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
 from soccermaster.data.datasets.game_state_file import LABELS_FILE, GameState, Polylines
 from soccermaster.data.datasets.game_state_writer import game_state_labels, write_predictions
 from soccermaster.data.images import image_size
+from soccermaster.factory.detector_layouts import (
+    SPLITS,
+    CocoWriter,
+    pictures_of,
+    remove_yolo_clip,
+    remove_yolo_clips,
+    write_yolo_clip,
+    write_yolo_description,
+)
 from soccermaster.factory.people import athletes_of, corners_of, gather_people
 from soccermaster.factory.records import Records, array, make_table
 from soccermaster.factory.stage import ClipContext, Stage
-from soccermaster.factory.store import move_into_place, write_json, write_text
+from soccermaster.factory.store import link, move_into_place, write_json
 from soccermaster.geometry import Camera, Pitch, visible_polylines
-from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
+from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, ROLES, TEAMS, UNKNOWN
 
 #: The first clip is SNGS-10001, and image ids begin with this digit, as in the release.
 FIRST_NUMBER, SPLIT_DIGIT = 10000, "6"
@@ -56,6 +70,7 @@ class Export(Stage):
     """
 
     name = "export"
+    version = 2
     requires = frozenset({"detections", "track_ids", "roles", "numbers", "cameras", "positions"})
     provides = frozenset({"files"})
 
@@ -67,71 +82,71 @@ class Export(Stage):
 
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
-        name = f"SNGS-{FIRST_NUMBER + clip.number}"
-        frames = clip.output / "sn500" / name
-        release = clip.output / "extracted_info" / f"{name}.json"
-        sequence = clip.output / "SoccerNetGS" / "train" / name
-        predictions = clip.output / "predictions" / f"{name}.json"
-        files: list[Path] = []
+        name = _name(clip.number)
+        frames, release, sequence, predictions = _places(clip.output, name)
+        pictures = frames / "img1"
+        files = [pictures, release, sequence / "img1", sequence / LABELS_FILE, predictions]
         if len(athletes_of(records)):
             self._write_frames(clip, frames)
             camera = _cameras(records, clip)
-            write_json(release, factory_labels(records, clip, camera))
-            state = game_state(records, clip, camera, name, frames / "img1")
-            self._write_sequence(sequence, state, frames / "img1")
+            labels = factory_labels(records, clip, camera)
+            write_json(release, labels)
+            state, scores = game_state(records, clip, camera, name, pictures)
+            self._write_sequence(sequence, state, pictures)
             partial = predictions.with_name(f".{name}.{os.getpid()}.partial")
-            write_predictions(partial, state)
+            write_predictions(partial, state, scores)
             move_into_place(partial, predictions)
-            files = [release, sequence / LABELS_FILE, predictions]
+            yolo = write_yolo_clip(
+                clip.output / "yolo", self._split(clip.number), name, labels, pictures,
+                clip.image_size, self.detector_every,
+            )  # fmt: skip
+            files += yolo[:1]
         else:  # an earlier configuration may have found somebody
-            for folder in (frames, sequence):
-                shutil.rmtree(folder, ignore_errors=True)
-            for file in (release, predictions):
-                file.unlink(missing_ok=True)
+            _remove(_places(clip.output, name))
+            remove_yolo_clip(clip.output / "yolo", name, clip.num_frames)
         table = make_table(
             "files",
             source="export",
             frame=[0] * len(files),
             path=[str(file.relative_to(clip.output)) for file in files],
-            sha256=[_sha256(file) for file in files],
+            sha256=[_digest(file) for file in files],
         )
         return records.replace(files=table)
 
     def still_there(self, output: Path, tables: Mapping[str, pa.Table]) -> bool:
         """Whether the files are those of this configuration; others write to the same names."""
         files = tables["files"].to_pylist()
-        return all(
-            (output / file["path"]).is_file() and _sha256(output / file["path"]) == file["sha256"]
-            for file in files
-        )
+        return all(_digest(output / file["path"]) == file["sha256"] for file in files)
 
-    def finish(self, output: Path, clips: Sequence[tuple[str, int]]) -> None:
-        """Write the files about all clips; those of clips that are gone lose their entries."""
-        names = [f"SNGS-{FIRST_NUMBER + number}" for _, number in clips]
-        names = [name for name in names if (output / "extracted_info" / f"{name}.json").is_file()]
+    def finish(
+        self, output: Path, clips: Sequence[tuple[str, int]], gone: Sequence[int]
+    ) -> list[str]:
+        """Write the files about all clips, and remove those of clips that are gone."""
+        remarks = _remove_gone(output, [_name(number) for number in gone])
         sequences = []
-        labels: dict[str, dict[str, Any]] = {}
-        for name in sorted(names):
-            file = output / "extracted_info" / f"{name}.json"
-            labels[name] = json.loads(file.read_text(encoding="utf-8"))
-            number = int(name.removeprefix("SNGS-"))
-            sequences.append({"id": number, "name": name, "n_frames": len(labels[name])})
-        write_json(output / "sequences_info.json", {"sn500": sequences})
-        for split in ("train", "valid"):
-            chosen = {
-                name: frames
-                for name, frames in labels.items()
-                if self._is_valid(name) == (split == "valid")
+        with ExitStack() as stack:
+            coco = {
+                split: stack.enter_context(CocoWriter(output / "coco" / f"{split}.json"))
+                for split in SPLITS
             }
-            write_json(output / "coco" / f"{split}.json", self._coco(output, chosen))
-            self._write_yolo(output / "yolo", output, split, chosen)
-        lines = ["path: .", "train: images/train", "val: images/valid", "names:"]
-        lines += [f"  {index}: {role}" for index, role in enumerate(ROLES)]
-        write_text(output / "yolo" / "data.yaml", "\n".join(lines) + "\n")
+            for number in sorted(number for _, number in clips):
+                frames, release, *_ = _places(output, name := _name(number))
+                if not release.is_file():
+                    continue  # nobody was found
+                labels = json.loads(release.read_text(encoding="utf-8"))
+                height, width = image_size(frames / "img1" / "000001.jpg")
+                for frame, people in pictures_of(labels, self.detector_every):
+                    picture = f"sn500/{name}/img1/{frame:06d}.jpg"
+                    coco[self._split(number)].add(picture, (width, height), people)
+                sequences.append(
+                    {"id": FIRST_NUMBER + number, "name": name, "n_frames": len(labels)}
+                )
+        write_json(output / "sequences_info.json", {"sn500": sequences})
+        write_yolo_description(output / "yolo")
+        return remarks
 
-    def _is_valid(self, name: str) -> bool:
-        number = int(name.removeprefix("SNGS-")) - FIRST_NUMBER
-        return bool(self.valid_every) and number % self.valid_every == 0
+    def _split(self, number: int) -> str:
+        return SPLITS[bool(self.valid_every) and number % self.valid_every == 0]
 
     def _write_frames(self, clip: ClipContext, folder: Path) -> None:
         partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
@@ -150,67 +165,10 @@ class Export(Stage):
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "img1").mkdir(parents=True)
         for path in sorted(frames.iterdir()):
-            _link(path, partial / "img1" / path.name)
+            link(path, partial / "img1" / path.name)
         text = json.dumps(game_state_labels(state), allow_nan=False)
         (partial / LABELS_FILE).write_text(text, encoding="utf-8")
         move_into_place(partial, folder)
-
-    def _pictures(self, labels: dict[str, dict[str, Any]]) -> list[tuple[str, int, list[dict]]]:
-        """Sequence, frame number and people of the pictures that a detector learns from."""
-        return [
-            (name, int(key), frame["people"])
-            for name, frames in labels.items()
-            for key, frame in frames.items()
-            if (int(key) - 1) % self.detector_every == 0
-        ]
-
-    def _coco(self, output: Path, labels: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        images, annotations = [], []
-        sizes = {name: _picture_size(output, name) for name in labels}
-        for name, number, people in self._pictures(labels):
-            width, height = sizes[name]
-            path = f"sn500/{name}/img1/{number:06d}.jpg"
-            image = {"id": len(images) + 1, "file_name": path, "width": width, "height": height}
-            images.append(image)
-            for person in people:
-                if person["role"] is None:
-                    continue
-                x, y, w, h = person["bbox_ltwh"]
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": image["id"],
-                        "category_id": ROLES.index(person["role"]),
-                        "bbox": [x, y, w, h],
-                        "area": round(w * h, 3),
-                        "iscrowd": 0,
-                    }
-                )
-        categories = [{"id": index, "name": role} for index, role in enumerate(ROLES)]
-        return {"images": images, "annotations": annotations, "categories": categories}
-
-    def _write_yolo(
-        self, folder: Path, output: Path, split: str, labels: dict[str, dict[str, Any]]
-    ) -> None:
-        for kind in ("images", "labels"):
-            shutil.rmtree(folder / kind / split, ignore_errors=True)
-            (folder / kind / split).mkdir(parents=True)
-        sizes = {name: _picture_size(output, name) for name in labels}
-        for name, number, people in self._pictures(labels):
-            width, height = sizes[name]
-            stem = f"{name}_{number:06d}"
-            frame = output / f"sn500/{name}/img1/{number:06d}.jpg"
-            _link(frame, folder / "images" / split / f"{stem}.jpg")
-            lines = []
-            for person in people:
-                if person["role"] is None:
-                    continue
-                x, y, w, h = person["bbox_ltwh"]
-                centre = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
-                values = " ".join(f"{value:.6f}" for value in centre)
-                lines.append(f"{ROLES.index(person['role'])} {values}\n")
-            path = folder / "labels" / split / f"{stem}.txt"
-            path.write_text("".join(lines), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -228,7 +186,13 @@ class _ClipCameras:
 
 
 def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -> dict[str, Any]:
-    """Labels per frame as in SoccerFactory's release: frames from "1" on; R is [R | t]."""
+    """Labels per frame as in SoccerFactory's release: frames from "1" on; R is [R | t].
+
+    A legibility that nobody judged is null, unlike there. Without a number and without a legibility
+    nothing is known of the number; without a number alone, there is none to read. `track_id`,
+    `team` and `position_m` (centred pitch frame) of people and the `fps` of frames are ours; the
+    release has none of them.
+    """
     people = gather_people(records)
     frames: dict[str, Any] = {}
     boxes = _clipped(people.boxes_xyxy_px, clip.image_size)
@@ -242,6 +206,7 @@ def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -
                 if people.track_id[row] != UNKNOWN and boxes[row, 2] > boxes[row, 0]
                 and boxes[row, 3] > boxes[row, 1]
             ],
+            "fps": clip.fps,
             "valid_cam_params": bool(cameras.valid[t]),
             "K": None,
             "R": None,
@@ -256,15 +221,24 @@ def factory_labels(records: Records, clip: ClipContext, cameras: _ClipCameras) -
 
 def game_state(
     records: Records, clip: ClipContext, cameras: _ClipCameras, name: str, frames: Path
-) -> GameState:
-    """The clip as a SoccerNet game state; markings are projected by the valid cameras."""
+) -> tuple[GameState, Float[np.ndarray, " M"]]:
+    """The clip as a SoccerNet game state; markings are projected by the valid cameras.
+
+    Numbers that nobody read stay unknown.
+
+    Returns:
+        The state, and the scores of its people; NaN where the row was filled in.
+    """
     people = gather_people(records)
     athletes = athletes_of(records)
     boxes = _clipped(athletes.boxes_xyxy_px.astype(np.float64), clip.image_size)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     corners_m = corners_of(records)[people.tracked].reshape(-1, 3, 2)[:, [0, 2]].astype(np.float32)
-    athletes = dataclasses.replace(athletes, boxes_xyxy_px=boxes.astype(np.float32))
-    athletes = athletes.select(inside)  # fmt: skip
+    athletes = dataclasses.replace(
+        athletes,
+        boxes_xyxy_px=boxes.astype(np.float32),
+        numbers=people.final_numbers[people.tracked],
+    ).select(inside)
     polylines = {
         t: {
             marking: points_px / clip.image_size
@@ -274,7 +248,7 @@ def game_state(
     }
     number = name.removeprefix("SNGS-")
     width, height = clip.image_size
-    return GameState(
+    state = GameState(
         name=name,
         fps=clip.fps,
         image_size=(height, width),
@@ -288,18 +262,25 @@ def game_state(
         corners_m=corners_m[inside],
         polylines=Polylines.pack(polylines),
     )
+    return state, people.scores[people.tracked][inside]
 
 
 def _person(people: Any, boxes: np.ndarray, row: int) -> dict[str, Any]:
     x0, y0, x1, y1 = (round(float(value), 3) for value in boxes[row])
     number, role = int(people.final_numbers[row]), int(people.final_roles[row])
+    team, place = int(people.teams[row]), people.positions_m[row]
     legibility = float(people.legibility[row])
+    if number == UNKNOWN and legibility > LEGIBLE_ABOVE:
+        legibility = math.nan  # legible without a number would say that there is none to read
     return {
         "id": int(people.detection_id[row]),
         "bbox_ltwh": [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)],
         "role": None if role == UNKNOWN else ROLES[role],
-        "legibility_score": round(legibility, 4) if np.isfinite(legibility) else 0.0,
+        "legibility_score": round(legibility, 4) if np.isfinite(legibility) else None,
         "jersey_number": float(number) if 0 <= number < NO_NUMBER else None,
+        "track_id": int(people.track_id[row]),
+        "team": None if team == UNKNOWN else TEAMS[team],
+        "position_m": place.round(3).tolist() if np.isfinite(place).all() else None,
     }
 
 
@@ -319,18 +300,47 @@ def _clipped(boxes_xyxy_px: np.ndarray, image_size: tuple[int, int]) -> np.ndarr
     return np.clip(boxes_xyxy_px, 0, np.array(image_size * 2, np.float64))
 
 
-def _picture_size(output: Path, name: str) -> tuple[int, int]:
-    height, width = image_size(output / f"sn500/{name}/img1/000001.jpg")
-    return width, height
+def _name(number: int) -> str:
+    return f"SNGS-{FIRST_NUMBER + number}"
 
 
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _places(output: Path, name: str) -> tuple[Path, Path, Path, Path]:
+    """Of a clip: folder of frames, labels as in the release, SoccerNet folder, predictions."""
+    return (
+        output / "sn500" / name,
+        output / "extracted_info" / f"{name}.json",
+        output / "SoccerNetGS" / "train" / name,
+        output / "predictions" / f"{name}.json",
+    )
 
 
-def _link(source: Path, target: Path) -> None:
-    """A hard link, or a copy where the file system has none."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+def _remove_gone(output: Path, names: Sequence[str]) -> list[str]:
+    """Readers take whatever lies in the folders: what is gone must not lie there."""
+    there = [name for name in names if any(p.exists() for p in _places(output, name))]
+    for name in there:
+        _remove(_places(output, name))
+    if not there:
+        return []
+    remove_yolo_clips(output / "yolo", there)
+    return [
+        f"export: removed the files of {len(there)} clips of earlier runs that are not among the "
+        "clips of this one. Their records are kept: a run with them writes the files again."
+    ]
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and sizes in a folder; empty where there is nothing."""
+    if not path.exists():
+        return ""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    names = [f"{file.name}:{file.stat().st_size}" for file in sorted(path.iterdir())]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()

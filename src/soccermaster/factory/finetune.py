@@ -268,7 +268,7 @@ def _train_epoch(
     """The mean loss over the steps.
 
     Raises:
-        FloatingPointError: the loss is no number any more.
+        ValueError: the loss is no number any more.
     """
     network.train()
     device = network.device
@@ -280,7 +280,7 @@ def _train_epoch(
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
             loss = network(**inputs, labels=labels).loss
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()}; take a lower lr")
+            raise ValueError(f"expected a loss that is finite, got {loss.item()}. Take a lower lr.")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), max_norm)

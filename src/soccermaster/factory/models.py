@@ -123,6 +123,15 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class HasWeights(Protocol):
+    """A model whose results change when its files do, though its configuration does not."""
+
+    def fingerprint(self) -> str:
+        """Changes with the weights; the same on every machine that has them."""
+        ...
+
+
 class Detector(Model, Protocol):
     """Finds people, and perhaps the ball."""
 
@@ -162,7 +171,12 @@ class LegibilityModel(Model, Protocol):
     """How well the shirt number of a person can be read."""
 
     def legibility(self, crops: Sequence[Picture]) -> Float[np.ndarray, " n"]:
-        """0..1 for each crop."""
+        """0..1 for each crop; NaN where the model cannot tell.
+
+        Raises:
+            TimeoutError: as in `NumberReader`.
+            ConnectionError: as in `NumberReader`.
+        """
         ...
 
 
@@ -174,6 +188,7 @@ class NumberReader(Model, Protocol):
 
         Raises:
             TimeoutError: the model did not answer in time; nothing is known about these crops.
+            ConnectionError: it is not there to be asked, and may be later.
         """
         ...
 
@@ -190,6 +205,7 @@ class RoleReader(Model, Protocol):
 
         Raises:
             TimeoutError: as in `NumberReader`.
+            ConnectionError: as in `NumberReader`.
         """
         ...
 

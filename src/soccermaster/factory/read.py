@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,15 +18,15 @@ from soccermaster.factory.models import (
 )
 from soccermaster.factory.people import People, gather_people
 from soccermaster.factory.records import Records, empty_table, make_table
-from soccermaster.factory.stage import ClipContext, Stage, crop_pictures
+from soccermaster.factory.stage import ClipContext, Stage, StageError, crop_pictures
 from soccermaster.tracking.tracklets import rows_of_tracks
 from soccermaster.vocabulary import LEGIBLE_ABOVE, ROLES, UNKNOWN
 
 #: (W, H) within which a reader of roles sees the whole frame.
 SCENE_SIZE = (480, 270)
 _BATCH = 16
-#: After so many timeouts in a row a reader is not asked again in this clip.
-_MOST_TIMEOUTS = 3
+#: After so many batches in a row without any answer a reader is not asked again in this clip.
+_MOST_SILENT = 3
 
 
 class Legibility(Stage):
@@ -64,19 +63,13 @@ class Legibility(Stage):
         if self.crops_per_track is not None:
             height = people.boxes_xyxy_px[:, 3] - people.boxes_xyxy_px[:, 1]
             rows = best_rows(people, rows, height, self.crops_per_track, self.min_gap_frames)
-        scores = np.full(len(people), np.nan, np.float32)
-
-        def look(batch: np.ndarray, crops: list, scenes: list) -> None:
-            with contextlib.suppress(TimeoutError):  # unknown then: NaN, and not asked about
-                scores[batch] = np.asarray(self.model.legibility(crops), np.float32)
-
-        for_each_batch(clip, people, rows, look)
+        judged = ask(clip, people, rows, lambda crops, scenes: self.model.legibility(crops), np.nan)
         table = make_table(
             "legibility",
             source=self.model.name,
             frame=people.frame[rows],
             detection_id=people.detection_id[rows],
-            confidence=scores[rows],
+            confidence=np.asarray(judged, np.float32),
         )
         return records.replace(legibility=table)
 
@@ -183,9 +176,14 @@ class Roles(Stage):
 
 
 class DetectorRoles(Stage):
-    """The roles that the detector gives, where nobody else reads them; no numbers are known."""
+    """The roles that the detector gives, where nobody else reads them; no numbers are known.
+
+    A detector's score is of the box, not of the role: the confidence is NaN, and all rows of a
+    track weigh the same in a vote.
+    """
 
     name = "detector_roles"
+    version = 2
     requires = frozenset({"detections", "track_ids"})
     provides = frozenset({"roles", "numbers"})
 
@@ -200,7 +198,6 @@ class DetectorRoles(Stage):
             detection_id=people.detection_id[rows],
             role=people.category[rows],
             answer=[ROLES[role] for role in people.category[rows]],
-            confidence=people.scores[rows],
         )
         return records.replace(roles=roles, numbers=empty_table("numbers"))
 
@@ -243,23 +240,31 @@ def ask(
     reader: Callable[[list[np.ndarray], list[np.ndarray]], Sequence[Any]],
     unread: Any,
 ) -> list[Any]:
-    """The readings of some rows, `unread` for those that a reader did not answer in time."""
+    """The readings of some rows, `unread` for those that a reader did not answer in time.
+
+    Raises:
+        StageError: the reader went away: the clip has to be tried again when it is back.
+    """
     readings: dict[int, Any] = {}
-    timeouts = 0
+    silent = 0
+    gone: ConnectionError | None = None
 
     def look(batch: np.ndarray, crops: list, scenes: list) -> None:
-        nonlocal timeouts
-        if timeouts >= _MOST_TIMEOUTS:
+        nonlocal silent, gone
+        if silent >= _MOST_SILENT:
             return
         try:
             answers = reader(crops, scenes)
-        except TimeoutError:
-            timeouts += 1
+        except (TimeoutError, ConnectionError) as error:
+            silent += 1
+            gone = error if isinstance(error, ConnectionError) else None
             return
-        timeouts = 0
+        silent, gone = 0, None
         readings.update(zip(batch.tolist(), answers, strict=True))
 
     for_each_batch(clip, people, rows, look)
+    if gone is not None:
+        raise StageError(f"{gone}. Start it and run again.") from gone
     return [readings.get(row, unread) for row in rows.tolist()]
 
 

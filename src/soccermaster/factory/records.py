@@ -72,7 +72,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "track_clusters": _schema(("track_id", _FRAME), ("cluster", _CLASS), *_LAST),
     # team: index in vocabulary.TEAMS; per detection, for a rule may decide frame by frame.
     "teams": _schema(*_OF_DETECTION, ("team", _CLASS), *_LAST),
-    # Files that were written for the clip, relative to the output; frame is 0.
+    # Files of the clip, relative to the output, without a hash where there are none; frame is 0.
     "files": _schema(("frame", _FRAME), ("path", _TEXT), ("sha256", _TEXT), *_LAST),
 }
 _SORT_KEYS = ("frame", "track_id", "detection_id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from soccermaster.factory.models import PitchDetector, PitchMarkings
 from soccermaster.factory.people import gather_people
@@ -12,24 +12,29 @@ from soccermaster.factory.stage import ClipContext, Stage
 from soccermaster.geometry import Camera
 from soccermaster.geometry.calibration import Calibration, calibrate
 from soccermaster.geometry.calibration.clip import calibrate_clip
+from soccermaster.vocabulary import UNKNOWN
 
 
 class Calibrate(Stage):
     """A camera per frame from the markings that a network finds, solved by point and line (PnL).
+
+    What the network is sure to see counts alike: its scores as weights made cameras no better
+    (`benchmarks/README.md`).
 
     Args:
         detector: of keypoints and lines.
         temporal: solve the frames of the clip together: one position, smooth angles and zoom; a
             frame without markings gets its camera from its neighbours and is not `observed`.
             Otherwise each frame is solved alone (the paper).
-        max_error_px: cameras with a larger mean reprojection error are not valid, at 1920 px width.
+        max_error_px: cameras with a larger mean reprojection error are not valid, at 1920 px width;
+            None (the released pipeline): every camera that is solved is valid.
     """
 
     name = "calibrate"
     provides = frozenset({"cameras"})
 
     def __init__(
-        self, detector: PitchDetector, temporal: bool = True, max_error_px: float = 15.0
+        self, detector: PitchDetector, temporal: bool = True, max_error_px: float | None = 15.0
     ) -> None:
         self.detector, self.temporal, self.max_error_px = detector, temporal, max_error_px
 
@@ -44,23 +49,15 @@ class Calibrate(Stage):
         ]
         points = [_points(found) for found in markings]
         lines = [_lines(found) for found in markings]
-        point_scores = [_scores(found.point_scores, p) for found, p in zip(markings, points)]  # noqa: B905
-        line_scores = [_scores(found.line_scores, l) for found, l in zip(markings, lines)]  # noqa: B905, E741
         size = clip.image_size
         if self.temporal:
-            solved = calibrate_clip(
-                points, lines, size, point_scores=point_scores, line_scores=line_scores
-            )
+            solved = calibrate_clip(points, lines, size)
             frames, valid, observed = list(solved), solved.valid, solved.observed
         else:
-            frames = [
-                calibrate(p, l, size, point_scores=ps, line_scores=ls)
-                for p, l, ps, ls in zip(points, lines, point_scores, line_scores, strict=True)  # noqa: E741
-            ]
+            frames = [calibrate(*seen, size) for seen in zip(points, lines, strict=True)]
             valid = observed = np.array([frame.camera is not None for frame in frames], bool)
-        table = camera_table(
-            frames, valid, observed, self.detector.name, self.max_error_px * size[0] / 1920
-        )
+        limit = np.inf if self.max_error_px is None else self.max_error_px * size[0] / 1920
+        table = camera_table(frames, valid, observed, self.detector.name, limit)
         return records.replace(cameras=table)
 
 
@@ -70,8 +67,8 @@ class Project(Stage):
     A person without a camera, or above the horizon, has no position.
 
     Args:
-        reuse_last: a frame without a valid camera takes the last valid one before it (the released
-            pipeline). Positions that come from a camera of another frame say so in `source`.
+        reuse_last: a frame without a valid camera takes an older one (`last_valid_frames`).
+            Positions that come from a camera of another frame say so in `source`.
     """
 
     name = "project"
@@ -86,9 +83,8 @@ class Project(Stage):
         people, cameras = gather_people(records), records["cameras"]
         valid = np.zeros(clip.num_frames, bool)
         valid[array(cameras, "frame")] = array(cameras, "valid")
-        camera_frame = np.where(valid, np.arange(clip.num_frames), -1)
-        if self.reuse_last:
-            camera_frame = np.maximum.accumulate(camera_frame)
+        own = np.where(valid, np.arange(clip.num_frames), UNKNOWN)
+        camera_frame = last_valid_frames(valid) if self.reuse_last else own
         rows = np.flatnonzero(camera_frame[people.frame] >= 0)
         used = camera_frame[people.frame[rows]]
         row_of_frame = np.full(clip.num_frames, -1)
@@ -111,6 +107,17 @@ class Project(Stage):
             left_middle_right_m=placed[known].reshape(-1, 6),
         )
         return records.replace(positions=table)
+
+
+def last_valid_frames(valid: Bool[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:
+    """The official rule: a frame without a valid camera takes the last valid one before it.
+
+    Returns:
+        The frame whose camera counts in each frame; -1 before the first valid one.
+
+    Source: the released pipeline, projection with the camera's parameters.
+    """
+    return np.maximum.accumulate(np.where(valid, np.arange(len(valid)), UNKNOWN))
 
 
 def lower_edge_m(camera: Camera, boxes_xyxy_px: Float[np.ndarray, "n 4"]) -> np.ndarray:
@@ -171,7 +178,3 @@ def _lines(found: PitchMarkings) -> dict[int, tuple]:
         int(k) + 1: tuple(tuple(end) for end in found.segments_px[k].tolist())
         for k in np.flatnonzero(known)
     }
-
-
-def _scores(scores: np.ndarray, found: dict[int, object]) -> dict[int, float]:
-    return {k: float(scores[k - 1]) for k in found}

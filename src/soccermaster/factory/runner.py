@@ -19,7 +19,7 @@ from soccermaster.data.frame_source import open_source
 from soccermaster.factory.executors import Executor
 from soccermaster.factory.inputs import Video, find_videos
 from soccermaster.factory.records import Records
-from soccermaster.factory.stage import ChainError, Stage, check_chain, config_hash, stage_labels
+from soccermaster.factory.stage import ChainError, Stage, check_chain, stage_labels
 from soccermaster.factory.store import discard_partial, write_json
 from soccermaster.factory.summary import summarise_clip
 from soccermaster.factory.work import (
@@ -29,6 +29,7 @@ from soccermaster.factory.work import (
     build_stages,
     load_records,
     pending,
+    stage_hash,
 )
 
 REPORT_FILE = "report.json"
@@ -67,15 +68,31 @@ class Report:
     """What became of the videos and the clips; `report.json`.
 
     Attributes:
-        stages: label, version and hash of the configuration of each stage.
+        stages: label, version and hash (of configuration and weights) of each stage.
         videos: per video: name, path, status ("done" or "failed"), frames, clips, error or remark.
         clips: per clip: id, number, video, frames, status, rows per stage, folders of the records
             per stage, summary, error.
+        remarks: about the whole run.
+        errors: of the work on the whole data set, after the clips.
     """
 
     stages: list[dict[str, Any]] = field(default_factory=list)
     videos: list[dict[str, Any]] = field(default_factory=list)
     clips: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the run counts as failed; None if something was done, or nothing was to be done."""
+        counts = self.counts
+        if self.errors:
+            return self.errors[0]
+        if not counts["videos_done"]:
+            return "no video could be read"
+        if counts["clips_failed"] and not counts["clips_done"]:
+            return "every clip failed"
+        return None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -102,6 +119,7 @@ class Report:
             if clip["status"] == "failed":
                 remarks = [f"{clip['failed_stage']}: {clip['error']}"]
             lines += [f"  {clip['clip']}: {remark}" for remark in remarks]
+        lines += [f"  {line}" for line in self.remarks + self.errors]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -144,18 +162,19 @@ def build_dataset(
     stages = build_stages(configs)
     check_chain(stages)
     num_video_stages = _video_stages(stages)
-    videos = find_videos(given)
+    videos = find_videos(given, output)
     output.mkdir(parents=True, exist_ok=True)
     with _alone_in(output):
         discard_partial(output)
-        report = Report(stages=_describe(stages, configs))
+        report = Report()
         runs = _Runs(executor, output, fps, progress)
-        shots = runs.of_videos(videos, configs[:num_video_stages], report)
+        shots = runs.of_videos(videos, configs, num_video_stages, report)
         jobs = _clip_jobs(shots, configs[num_video_stages:], output, fps, clip_frames, report)
         clip_stages = stages[num_video_stages:]
         finished = runs.of_clips(jobs, clip_stages, report)
-        for stage in clip_stages:
-            stage.finish(output, [(job.clip_id, job.number) for job in finished])
+        report.stages = _describe(stages, configs)  # now that all weights are there
+        write_json(output / REPORT_FILE, report.to_json())
+        _finish(clip_stages, finished, output, report)
         write_json(output / REPORT_FILE, report.to_json())
     return report
 
@@ -168,10 +187,18 @@ class _Runs:
     progress: Callable[[str, int, int], None]
 
     def of_videos(
-        self, videos: Sequence[Video], configs: Sequence[Mapping[str, Any]], report: Report
+        self,
+        videos: Sequence[Video],
+        configs: Sequence[Mapping[str, Any]],
+        num_video_stages: int,
+        report: Report,
     ) -> list[tuple[Video, list[tuple[int, int]]]]:
-        """The shots (first frame, frame after the last) to keep of each readable video."""
-        stages, jobs, lengths = build_stages(configs), [], {}
+        """The shots (first frame, frame after the last) to keep of each readable video.
+
+        Where there is anything to do, the models of all stages are looked at before: videos take
+        hours.
+        """
+        stages, jobs, lengths = build_stages(configs[:num_video_stages]), [], {}
         for video in videos:
             entry = {"name": video.name, "path": str(video.path), "status": "done"}
             report.videos.append(entry)
@@ -188,10 +215,12 @@ class _Runs:
                     stop=None,
                     number=0,
                     fps=self.fps,
-                    stages=tuple(configs),
+                    stages=tuple(configs[:num_video_stages]),
                     output=str(self.output),
                 )
             )
+        if any(pending(job, stages) < len(stages) for job in jobs):
+            self.executor.check(configs[num_video_stages:])
         results = self._run("videos", jobs, stages) if stages else {}
         entries = {entry["name"]: entry for entry in report.videos}
         kept = []
@@ -269,7 +298,7 @@ def _describe(stages: Sequence[Stage], configs: Sequence[Mapping[str, Any]]) -> 
         {
             "stage": label,
             "version": stage.version,
-            "config_hash": config_hash(config, stage.version),
+            "config_hash": stage_hash(stage, config),
             "requires": sorted(stage.requires),
             "provides": sorted(stage.provides),
         }
@@ -333,6 +362,19 @@ def _numbers(clip_ids: Sequence[str], file: Path) -> dict[str, int]:
             following += 1
     write_json(file, numbers)
     return numbers
+
+
+def _finish(stages: Sequence[Stage], done: Sequence[ClipJob], output: Path, report: Report) -> None:
+    """Let the stages write about all clips; what goes wrong is in the report, as with clips."""
+    clips = [(job.clip_id, job.number) for job in done]
+    every = json.loads((output / CLIPS_FILE).read_text(encoding="utf-8"))
+    gone = sorted(set(every.values()) - {number for _, number in clips})
+    for label, stage in zip(stage_labels(stages), stages, strict=True):
+        try:
+            report.remarks += stage.finish(output, clips, gone)
+        except Exception as error:  # the report names it, and the clips are done
+            line = " ".join(f"{label}: {type(error).__name__}: {error}".split())
+            report.errors.append(line)
 
 
 @contextmanager

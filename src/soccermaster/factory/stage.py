@@ -49,7 +49,9 @@ class ClipContext:
     device: str = "cpu"
     output: Path | None = None
     number: int = 1
-    _decoded: dict[Any, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _decoded: dict[Any, np.ndarray] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def num_frames(self) -> int:
@@ -147,13 +149,20 @@ class Stage(ABC):
         """
         return True
 
-    def finish(self, output: Path, clips: Sequence[tuple[str, int]]) -> None:  # noqa: B027
+    def finish(
+        self, output: Path, clips: Sequence[tuple[str, int]], gone: Sequence[int]
+    ) -> list[str]:
         """Called once after all clips, for files about the whole data set.
 
         Args:
             output: folder of the data set.
             clips: id and number of the clips that are done.
+            gone: numbers of other clips that this run, or an earlier one on the folder, had.
+
+        Returns:
+            Remarks for the report.
         """
+        return []
 
 
 def config_hash(config: Mapping[str, Any], version: int) -> str:

@@ -3,9 +3,9 @@
     OUTPUT/records/CLIP/STAGE-HASH/stage.json
                                    detections.parquet ...
 
-The hash covers the video, the frames, and the configuration and version of the stage and of all
-stages before it. So a rerun finds what is still right, a changed stage starts anew together with
-those that follow it, and the results of two configurations lie side by side.
+The hash covers the video, the frames, and the configuration, weights and version of the stage and
+of all stages before it. So a rerun finds what is still right, a changed stage starts anew together
+with those that follow it, and the results of two configurations lie side by side.
 """
 
 from __future__ import annotations
@@ -160,6 +160,14 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     move_into_place(partial, path)
+
+
+def link(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -13,7 +13,10 @@ from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS, UNKNOWN
 
 
 def summarise_clip(records: Records, num_frames: int) -> dict[str, Any]:
-    """Counts of what was found, jitter of the places, and remarks about what is missing."""
+    """Counts of what was found, jitter of the places, and remarks about what is missing.
+
+    Rows of tracks without a role or a place are not in the predictions for the evaluator.
+    """
     summary: dict[str, Any] = {"frames": num_frames}
     remarks = []
     if "cameras" in records:
@@ -34,6 +37,8 @@ def summarise_clip(records: Records, num_frames: int) -> dict[str, Any]:
             remarks.append("nobody was found")
         tracks = rows_of_tracks(people.track_id, people.frame)
         summary["tracks"] = len(tracks)
+        placed = np.isfinite(people.positions_m).all(axis=1) & (people.final_roles != UNKNOWN)
+        summary["rows_not_in_predictions"] = int((people.tracked & ~placed).sum())
         first = np.array([rows[0] for rows in tracks.values()], int)
         numbers, roles, teams = (
             values[first] for values in (people.final_numbers, people.final_roles, people.teams)
@@ -42,12 +47,25 @@ def summarise_clip(records: Records, num_frames: int) -> dict[str, Any]:
         summary["tracks_by_role"] = _counts(roles, ROLES)
         summary["tracks_by_team"] = _counts(teams, TEAMS)
         summary["median_jitter_m"] = _jitter(people.frame, people.positions_m, tracks)
+    if "legibility" in records and records["legibility"].num_rows:
+        scores = array(records["legibility"], "confidence")
+        summary["legibility_not_understood"] = int(np.isnan(scores).sum())
+        if np.isnan(scores).all():
+            remarks.append("the model of legibility gave no answer that was understood")
+    if "roles" in records:
+        answers = array(records["roles"], "role")
+        summary["roles_asked"] = len(answers)
+        summary["roles_not_understood"] = int((answers == UNKNOWN).sum())
+        if len(answers) and (answers == UNKNOWN).all():
+            remarks.append("the reader of roles gave no answer that was understood")
     if "numbers" in records:
         answers = array(records["numbers"], "number")
         summary["numbers_asked"] = len(answers)
         summary["numbers_not_understood"] = int((answers == UNKNOWN).sum())
         if len(answers) and (answers == UNKNOWN).all():
             remarks.append("the reader of numbers gave no answer that was understood")
+        if not len(answers) and summary.get("tracks"):
+            remarks.append("no number was read: nobody asked, or none was legible")
     summary["remarks"] = remarks
     return summary
 

@@ -24,8 +24,8 @@ from soccermaster.tracking.merging import (
     merge_mean_embeddings,
     merge_number_groups,
 )
-from soccermaster.tracking.smoothing import short_gaps, smooth_positions
-from soccermaster.tracking.splitting import tracks_off_pitch
+from soccermaster.tracking.smoothing import crossable_gaps, smooth_positions
+from soccermaster.tracking.splitting import short_tracks, tracks_off_pitch
 from soccermaster.tracking.teams import (
     TeamWeights,
     cluster_by_embedding,
@@ -82,7 +82,7 @@ class RemoveOutside(Stage):
 
 
 class DropShort(Stage):
-    """Tracks of fewer rows than `min_rows` belong to nobody any more: mostly false detections.
+    """Tracks of fewer rows than `min_rows` belong to nobody any more (`short_tracks`).
 
     Args:
         min_rows: least rows of a track.
@@ -100,11 +100,9 @@ class DropShort(Stage):
     def run(self, clip: ClipContext, records: Records) -> Records:
         """See `Stage.run`."""
         people = gather_people(records)
-        track_id = people.track_id.copy()
         least = min(self.min_rows, self.enough_share * clip.num_frames)
-        for rows in rows_of_tracks(track_id).values():
-            if len(rows) < least:
-                track_id[rows] = UNKNOWN
+        short = short_tracks(people.track_id, least)
+        track_id = np.where(short, UNKNOWN, people.track_id)
         return records.replace(track_ids=track_table(people, track_id, self.name))
 
 
@@ -253,7 +251,7 @@ class MergeByReID(Stage):
 
 
 class Fill(Stage):
-    """Short holes in tracks get rows on the straight line between both ends.
+    """Short holes in tracks (`crossable_gaps`) get rows on the straight line between both ends.
 
     The line is drawn on the pitch, and the boxes stand where the cameras see it; without cameras
     it is drawn in the image. The rows say `source` "interpolated" and have no confidence: nobody
@@ -277,11 +275,15 @@ class Fill(Stage):
         people = gather_people(records)
         corners = corners_of(records)
         ends, shares = [], []
-        for before, after in short_gaps(people.frame, people.track_id, self.max_gap_frames):
+        for before, after in crossable_gaps(
+            people.frame,
+            people.track_id,
+            people.positions_m,
+            self.max_gap_frames,
+            clip.fps,
+            self.max_speed_m_s,
+        ):
             steps = int(people.frame[after] - people.frame[before])
-            way_m = np.linalg.norm(people.positions_m[after] - people.positions_m[before])
-            if way_m > 2.0 + self.max_speed_m_s * steps / clip.fps:
-                continue
             ends += [(before, after)] * (steps - 1)
             shares += [step / steps for step in range(1, steps)]
         before, after = np.array(ends, int).reshape(-1, 2).T
@@ -448,7 +450,7 @@ class Side(Stage):
             teams = sides_by_mean_x(people.clusters, people.positions_m)
             teams = goalkeeper_side_per_row(people.final_roles, teams, people.positions_m)
         else:
-            teams, _ = sides_within_frames(people.frame, people.clusters, people.positions_m)
+            teams = sides_within_frames(people.frame, people.clusters, people.positions_m)
             teams = goalkeeper_side_per_track(
                 people.track_id, people.final_roles, teams, people.positions_m
             )

@@ -14,6 +14,8 @@ from typing import Any
 import hydra.utils
 
 from soccermaster.data.frame_source import open_source
+from soccermaster.factory.inputs import VIDEO_SUFFIXES
+from soccermaster.factory.models import HasWeights
 from soccermaster.factory.records import Records
 from soccermaster.factory.stage import ClipContext, Stage, config_hash, stage_labels
 from soccermaster.factory.store import ClipStore, StoredStage, chain_keys, fingerprint_of
@@ -84,10 +86,22 @@ def stage_keys(job: ClipJob, stages: Sequence[Stage]) -> list[str]:
     """The key of each stage's output for a clip."""
     frames = None if job.stop is None else range(job.first, job.stop)
     hashes = [
-        f"{stage.name}:{config_hash(config, stage.version)}"
+        f"{stage.name}:{stage_hash(stage, config)}"
         for stage, config in zip(stages, job.stages, strict=True)
     ]
-    return chain_keys(fingerprint_of(job.video, frames), hashes)
+    video = fingerprint_of(job.video, frames)
+    if Path(job.video).suffix.lower() not in VIDEO_SUFFIXES:  # videos know their own
+        video += f" at {job.fps} fps"
+    return chain_keys(video, hashes)
+
+
+def stage_hash(stage: Stage, config: Mapping[str, Any]) -> str:
+    """Changes with the configuration of a stage, its version, and the weights of its models."""
+    models = [model for model in stage.models() if isinstance(model, HasWeights)]
+    weights = [fingerprint for model in models if (fingerprint := model.fingerprint())]
+    return config_hash(
+        {**config, "weights of models": weights} if weights else config, stage.version
+    )
 
 
 def pending(job: ClipJob, stages: Sequence[Stage]) -> int:
@@ -103,9 +117,9 @@ def pending(job: ClipJob, stages: Sequence[Stage]) -> int:
     return len(stages)
 
 
-def prepare(job: ClipJob, first: int, device: str) -> None:
+def prepare(configs: Sequence[Mapping[str, Any]], first: int, device: str) -> None:
     """Load the models of the stages from `first` on; see `Stage.prepare`."""
-    for stage in _cached_stages(_frozen(job.stages))[first:]:
+    for stage in _cached_stages(_frozen(configs))[first:]:
         stage.prepare(device)
 
 

@@ -190,10 +190,9 @@ class LanguageModel(nn.Module):
 
 
 class AddedRows(nn.Module):
-    """A weight with some rows of its own: the others stay as they are.
+    """Rows of the weight of an embedding or of the last layer; its others stay as they are.
 
     Args:
-        weight: of an embedding or of the last layer.
         rows: which ones.
         values: that they start with.
     """

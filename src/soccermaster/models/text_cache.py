@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,9 @@ class TextCache:
 
     Args:
         folder: of the files; `texts` in the cache folder when None.
+
+    Raises:
+        OSError: on use, where the file cannot be read or written.
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
@@ -67,28 +71,36 @@ class TextCache:
     def _read(self, texts: Sequence[str]) -> dict[str, Tensor]:
         if self._path is None or not self._path.is_file():
             return {}
-        with self._open() as file:
+        with self._opened() as file:
             found = {
                 text: row
                 for text in texts
                 if (row := file.execute("SELECT v FROM texts WHERE k = ?", (text,)).fetchone())
             }
-        file.close()
         return {
             t: torch.from_numpy(np.frombuffer(v, np.float32).copy()) for t, (v,) in found.items()
         }
 
     def _write(self, texts: Iterable[str]) -> None:
         assert self._path is not None
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         rows = [(text, self._vectors[text].numpy().tobytes()) for text in texts]
-        with self._open() as file:
+        with self._opened() as file, file:
             file.execute("CREATE TABLE IF NOT EXISTS texts (k TEXT PRIMARY KEY, v BLOB NOT NULL)")
             file.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", rows)
-        file.close()
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=60)
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        assert self._path is not None
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(sqlite3.connect(self._path, timeout=60)) as file:
+                yield file
+        except (sqlite3.Error, OSError) as error:
+            raise OSError(
+                f"expected a database of text vectors that can be read and written, got "
+                f"{self._path}: {error}. Name a local folder with $SOCCERMASTER_CACHE, or "
+                "delete the file if it is damaged."
+            ) from error
 
 
 def fingerprint(tower: TextEncoder) -> str:

@@ -134,6 +134,7 @@ def merge_by_reid(
     """
     tracklets = summarise(frame, track_id, embeddings, positions_m, roles, numbers, teams)
     costs = np.nan_to_num(reid_distances(tracklets), nan=np.inf)
+    costs[costs > guards.max_reid_distance] = np.inf  # the guards would refuse them one by one
     return replace_ids(track_id, merge_greedily(tracklets, costs, guards))
 
 
@@ -172,7 +173,8 @@ def merge_mean_embeddings(
     """The official rule: the nearest two tracks become one, until the nearest are too far apart.
 
     The distance is the cosine distance of the mean embeddings, at most `max_distance`; the two must
-    not share a frame. The embedding of the merged track is the mean weighted by frames, so chains
+    not share a frame, and a track without an embedding, or with one of zero, merges with nobody.
+    The embedding of the merged track is the mean weighted by frames, so chains
     of resemblance can form. Neither team nor place nor time is asked.
 
     Returns:
@@ -181,7 +183,7 @@ def merge_mean_embeddings(
     Source: the released pipeline, merge by ReID.
     """
     tracklets = summarise(frame, track_id, embeddings)
-    tracklets = [t for t in tracklets if np.isfinite(t.embedding).all()]
+    tracklets = [t for t in tracklets if np.isfinite(t.embedding).all() and t.embedding.any()]
     means = np.array([t.embedding for t in tracklets])
     weights = np.array([float(len(t.frames)) for t in tracklets])
     frames = [set(t.frames.tolist()) for t in tracklets]

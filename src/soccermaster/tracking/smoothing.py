@@ -102,6 +102,28 @@ def short_gaps(
     return gaps
 
 
+def crossable_gaps(
+    frame: Int[np.ndarray, " M"],
+    track_id: Int[np.ndarray, " M"],
+    positions_m: Float[np.ndarray, "M 2"],
+    max_gap_frames: int,
+    fps: float = 25.0,
+    max_speed_m_s: float = 12.0,
+    slack_m: float = 2.0,
+) -> list[tuple[int, int]]:
+    """The `short_gaps` that a runner can cross: at most `slack_m + max_speed_m_s * time`.
+
+    A gap with an unknown place at one end counts as crossable.
+    """
+    frame, positions_m = np.asarray(frame), np.asarray(positions_m, np.float64)
+    gaps = []
+    for before, after in short_gaps(frame, track_id, max_gap_frames):
+        way_m = np.linalg.norm(positions_m[after] - positions_m[before])
+        if not way_m > slack_m + max_speed_m_s * (frame[after] - frame[before]) / fps:
+            gaps.append((before, after))
+    return gaps
+
+
 def _roughness(size: int) -> Float[np.ndarray, "3 size"]:
     """The upper bands of D^T D, D being the second differences, as `solveh_banded` takes them."""
     bands = np.zeros((3, size))

@@ -1,4 +1,4 @@
-"""Where one track id covers more than one person: splits, and what is off the pitch."""
+"""Tracks of more than one person, which are split, and of nobody: off the pitch, or short."""
 
 from __future__ import annotations
 
@@ -150,6 +150,14 @@ def tracks_off_pitch(
         if len(placed) and inside.mean() < min_share_inside:
             off[rows] = True
     return off
+
+
+def short_tracks(track_id: Int[np.ndarray, " M"], min_rows: float) -> Bool[np.ndarray, " M"]:
+    """The rows of tracks with fewer than `min_rows` rows: mostly false detections."""
+    short = np.zeros(len(track_id), bool)
+    for rows in rows_of_tracks(track_id).values():
+        short[rows] = len(rows) < min_rows
+    return short
 
 
 def _split(

@@ -131,24 +131,18 @@ def sides_within_frames(
     frame: Int[np.ndarray, " M"],
     clusters: Int[np.ndarray, " M"],
     positions_m: Float[np.ndarray, "M 2"],
-    previous_one_is_right: bool | None = None,
-    min_margin_m: float = 1.0,
-) -> tuple[Int[np.ndarray, " M"], float]:
+) -> Int[np.ndarray, " M"]:
     """The team that stands farther right in the frames that show both is the right team.
 
-    Comparing within frames takes out where the camera looks. When the mean difference is below
-    `min_margin_m` the sides stay as they were in the clip before, if that is known.
+    Comparing within frames takes out where the camera looks.
 
     Args:
         frame: of each row.
         clusters: 0, 1 or -1.
         positions_m: see `tracklets`.
-        previous_one_is_right: what was decided before, for the same clusters.
-        min_margin_m: hysteresis.
 
     Returns:
-        team: of each row; -1 without a cluster, or when no frame shows both.
-        margin_m: mean x of cluster 1 minus that of cluster 0; NaN when no frame shows both.
+        The team of each row; -1 without a cluster, or when no frame shows both.
     """
     frame, clusters = np.asarray(frame), np.asarray(clusters)
     x = np.asarray(positions_m, np.float64)[:, 0]
@@ -161,15 +155,9 @@ def sides_within_frames(
         counts.append(np.bincount(place[mine], minlength=size))
     both = (counts[0] > 0) & (counts[1] > 0)
     if not both.any():
-        if previous_one_is_right is None:
-            return np.full(len(clusters), UNKNOWN), float("nan")
-        return _as_teams(clusters, previous_one_is_right), float("nan")
+        return np.full(len(clusters), UNKNOWN)
     difference = sums[1][both] / counts[1][both] - sums[0][both] / counts[0][both]
-    margin_m = float(difference.mean())
-    one_is_right = margin_m > 0
-    if abs(margin_m) < min_margin_m and previous_one_is_right is not None:
-        one_is_right = previous_one_is_right
-    return _as_teams(clusters, one_is_right), margin_m
+    return _as_teams(clusters, bool(difference.mean() > 0))
 
 
 def goalkeeper_side_per_row(

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
 from soccermaster.geometry.homography import apply_homography
@@ -44,6 +44,8 @@ class TrackerConfig:
         appearance_weight: share of the appearance in the cost; the rest is motion (squared
             Mahalanobis distance over its gate, mean of image and pitch).
         max_appearance_distance: half the Euclidean distance of unit embeddings.
+        official_cost: motion enters the cost as the squared Mahalanobis distance itself, and the
+            limit of the appearance is that of the whole cost (the released pipeline).
         ema: what remains of a track's appearance when it is seen again.
         gate: probability that a right detection passes a gate; 0 leaves the second stage alone.
         cascade: match the tracks seen last first; else all at once.
@@ -62,6 +64,7 @@ class TrackerConfig:
     use_cameras: bool = True
     appearance_weight: float = 0.5
     max_appearance_distance: float = 0.3
+    official_cost: bool = False
     ema: float = 0.9
     gate: float = 0.999
     cascade: bool = True
@@ -81,6 +84,7 @@ PAPER = TrackerConfig(
     use_cameras=False,
     appearance_weight=0.995,
     max_appearance_distance=0.5,
+    official_cost=True,
     gate=0.95,
     cascade=False,
     max_age=300,
@@ -212,26 +216,15 @@ class Tracker:
         places: Float[np.ndarray, "n 2"],
         looks: Float[np.ndarray, "n D"],
         noise: Float[np.ndarray, "n 1"],
-    ) -> tuple[Float[np.ndarray, "N n"], np.ndarray]:
+    ) -> tuple[Float[np.ndarray, "N n"], Bool[np.ndarray, "N n"]]:
         """Cost of every track and detection, and whether the pair passes the gates."""
-        config = self.config
-        height = self._box.value[:, 3]
-        box_noise = _measurement_noise(height)[:, None] * noise[None]
-        in_image = self._box.distances(measured, box_noise) / chi2.ppf(config.gate, 4)
-        on_pitch = self._place.distances(places, config.position_noise_m)
-        on_pitch = on_pitch / chi2.ppf(config.gate, 2)
-        placed = np.isfinite(on_pitch)
-        motion = np.where(placed, (in_image + on_pitch) / 2, in_image)
-        # Where the place on the pitch is known it decides, for it does not move with the camera.
-        near = np.where(placed, on_pitch, in_image) <= 1
-        if looks.shape[1] != self._looks.shape[1]:
-            return motion, near
-        appearance = appearance_distances(self._looks, looks)
-        seen = np.isfinite(appearance)
-        weight = config.appearance_weight
-        cost = np.where(seen, weight * appearance + (1 - weight) * motion, motion)
-        alike = np.where(seen, appearance <= config.max_appearance_distance, True)
-        return cost, near & alike
+        box_noise = _measurement_noise(self._box.value[:, 3])[:, None] * noise[None]
+        in_image = self._box.distances(measured, box_noise)
+        on_pitch = self._place.distances(places, self.config.position_noise_m)
+        appearance = np.full(in_image.shape, np.nan)
+        if looks.shape[1] == self._looks.shape[1]:
+            appearance = appearance_distances(self._looks, looks)
+        return pair_costs(appearance, in_image, on_pitch, self.config)
 
     def _correct(
         self,
@@ -280,6 +273,45 @@ class Tracker:
         self._ids, self._unseen = self._ids[alive], self._unseen[alive]
         self._looks = self._looks[alive]
         self._box, self._place = self._box.select(alive), self._place.select(alive)
+
+
+def pair_costs(
+    appearance: Float[np.ndarray, "N n"],
+    in_image: Float[np.ndarray, "N n"],
+    on_pitch: Float[np.ndarray, "N n"],
+    config: TrackerConfig,
+) -> tuple[Float[np.ndarray, "N n"], Bool[np.ndarray, "N n"]]:
+    """What it costs that a detection is a track, and whether it may be.
+
+    The cost is the appearance and the motion, weighted by `appearance_weight`. Motion is the
+    squared Mahalanobis distance over its gate, the mean of image and pitch where the place is
+    known. A pair is allowed inside the gate, which is that of the pitch where the place is known
+    (it does not move with the camera), and up to `max_appearance_distance`. An appearance that is
+    unknown leaves the decision to the motion.
+
+    With `official_cost`, as in the released pipeline, motion is the squared Mahalanobis distance
+    itself (up to 9.49 in the image), and the whole cost must not exceed the limit.
+
+    Args:
+        appearance: half the Euclidean distance of N tracks and n detections; NaN unknown.
+        in_image: squared Mahalanobis distance of the boxes.
+        on_pitch: the same of the places; NaN unknown.
+        config: weights and limits.
+
+    Source: Du et al., StrongSORT, TMM 2023, section 3.2.
+    """
+    image_gate, pitch_gate = chi2.ppf(config.gate, 4), chi2.ppf(config.gate, 2)
+    in_image, on_pitch = in_image / image_gate, on_pitch / pitch_gate
+    placed = np.isfinite(on_pitch)
+    near = np.where(placed, on_pitch, in_image) <= 1
+    motion = np.where(placed, (in_image + on_pitch) / 2, in_image)
+    if config.official_cost:
+        motion = motion * image_gate
+    seen, weight = np.isfinite(appearance), config.appearance_weight
+    cost = np.where(seen, weight * appearance + (1 - weight) * motion, motion)
+    limited = cost if config.official_cost else appearance
+    alike = np.where(seen, limited <= config.max_appearance_distance, True)
+    return cost, near & alike
 
 
 def track_clip(

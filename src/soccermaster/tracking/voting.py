@@ -1,4 +1,4 @@
-"""What a whole track says: shirt number and role by vote over its rows.
+"""What a whole track says: shirt number and role by vote over its rows, in the order of the rows.
 
 The official rules (`vote_number_neighbours`, `vote_role_sum`) take the values in the order of the
 table and have no minimum; the guarded ones (`vote_number`, `vote_role`) want a minimum of votes and
@@ -7,39 +7,11 @@ a clear winner, and say "unknown" otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float, Int
 
-from soccermaster.tracking.tracklets import most_frequent, read_numbers, rows_of_tracks
+from soccermaster.tracking.tracklets import read_numbers
 from soccermaster.vocabulary import UNKNOWN
-
-#: Values and confidences of the rows of one track -> the value of the track, -1 for none.
-Vote = Callable[[Int[np.ndarray, " n"], Float[np.ndarray, " n"]], int]
-
-
-def vote_per_track(
-    track_id: Int[np.ndarray, " M"],
-    values: Int[np.ndarray, " M"],
-    confidences: Float[np.ndarray, " M"],
-    vote: Vote,
-    frame: Int[np.ndarray, " M"] | None = None,
-) -> Int[np.ndarray, " M"]:
-    """The vote of every track, written to all of its rows.
-
-    Args:
-        track_id: of each row; rows of -1 keep their value.
-        values: what was read in each row; -1 nothing.
-        confidences: of the values, in 0..1; NaN counts as 0.
-        vote: the rule.
-        frame: votes are held in order of time; None is the order of the table.
-    """
-    voted = np.array(values, copy=True)
-    confidences = np.nan_to_num(np.asarray(confidences, np.float64))
-    for rows in rows_of_tracks(track_id, frame).values():
-        voted[rows] = vote(np.asarray(values)[rows], confidences[rows])
-    return voted
 
 
 def vote_number(
@@ -78,10 +50,9 @@ def vote_number_neighbours(
 ) -> int:
     """The official rule: reads that a neighbour repeats, summed by confidence.
 
-    A read survives if it or its value stands at least twice in the three rows around it (itself and
-    the rows before and after it in the table). The survivors are summed by confidence and the
-    highest sum wins; of equals, the value seen first. No survivor, no number (-1). There is no
-    minimum: two equal reads in neighbouring rows name the whole track.
+    A read survives if it equals that of the row before or after it in the table. The survivors are
+    summed by confidence and the highest sum wins; of equals, the value seen first. No survivor, no
+    number (-1). There is no minimum: two equal reads in neighbouring rows name the whole track.
 
     Source: the released pipeline, tracklet voting.
     """
@@ -98,11 +69,6 @@ def vote_role_sum(roles: Int[np.ndarray, " n"], confidences: Float[np.ndarray, "
     Source: the released pipeline, tracklet voting.
     """
     return _largest_sum(np.asarray(roles), confidences)
-
-
-def majority(values: Int[np.ndarray, " n"], confidences: Float[np.ndarray, " n"]) -> int:
-    """The value of most rows, whatever their confidence; of equals, the first seen."""
-    return most_frequent(np.asarray(values))
 
 
 def _vote(

@@ -103,6 +103,9 @@ class FeatureCache:
             source: which one.
             split: of it.
             described: what decides its clips: the configuration, in JSON values.
+
+        Raises:
+            ValueError: none of its clips can be read.
         """
         key = self._key(data, source, split, described)
         text = json.dumps(key, sort_keys=True)
@@ -177,11 +180,13 @@ class FeatureCache:
         )
         entries: list[_Entry] = []
         sizes: list[int] = []
-        grid, first = None, 0
+        grid, first, first_error = None, 0, ""
         with replaced_folder(directory, _is_cache, f"a folder without {CACHE_NAME}") as fresh:
             for items in track(loader, f"features of {source}/{split}", transient=True):
                 errors = [item for item in items if not isinstance(item, Clip)]
                 unreadable = tuple(Unreadable(source, i, str(error)) for i, error in errors)
+                if unreadable and not first_error:
+                    first_error = f" (the first: {unreadable[0].reason})"
                 data.unreadable.add(Loaded(None, unreadable, len(items)), source)
                 indices = [first + i for i, item in enumerate(items) if isinstance(item, Clip)]
                 first += len(items)
@@ -208,6 +213,11 @@ class FeatureCache:
                     save_file(tensors, path)
                     sizes.append(path.stat().st_size)
             dataset = data.dataset(source, split)
+            if not entries:
+                raise ValueError(
+                    f"expected clips of {source}/{split} that can be read, got none of "
+                    f"{len(dataset)}{first_error}. Nothing was kept."
+                )
             content = {
                 "key": key,
                 "source": source,
@@ -262,7 +272,7 @@ class CachedClips(ClipDataset):
             self.provides = frozenset(content["provides"])
             self.fingerprint = content["fingerprint"]
             self.num_clips = int(content["num_clips"])
-            self.grid = tuple(content["grid"] or ())
+            self.grid = tuple(content["grid"])
             self.image_size = tuple(content["key"]["image_size"])
             self.entries = [_Entry(**entry) for entry in content["clips"]]
             for number, size in enumerate(content["file_sizes"]):

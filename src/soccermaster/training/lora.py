@@ -40,13 +40,12 @@ def add_lora(encoder: VideoEncoder, settings: LoraSettings) -> None:
     The adapters start out changing nothing.
 
     Raises:
-        ImportError: `peft` is not installed.
-        ValueError: no linear layer has such a name.
+        ValueError: `peft` is not installed, or no linear layer has such a name.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ImportError(
+        raise ValueError(
             "expected the package 'peft' for low-rank adapters, found none. Install it with "
             "pip install -e '.[lora]'."
         ) from error

@@ -27,16 +27,19 @@ def parameter_table(model: SoccerModel) -> Table:
 
 
 def metrics_table(
-    scores: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]] | None = None
+    scores: Mapping[str, float],
+    baselines: Mapping[str, Mapping[str, float]] | None = None,
+    split: str = "valid",
 ) -> Table:
     """The scores of every task by "task/metric"; undefined ones are a dash.
 
     Args:
         scores: of the model.
         baselines: scores of the same metrics by the name of the baseline, one column each.
+        split: what was evaluated.
     """
     baselines = baselines or {}
-    table = Table(title="Validation")
+    table = Table(title="Validation" if split == "valid" else f"Scores on {split}")
     table.add_column("task")
     table.add_column("metric")
     for column in ("model", *baselines):

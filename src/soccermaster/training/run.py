@@ -347,7 +347,17 @@ def make_datamodule(cfg: DictConfig) -> ClipDataModule:
 
 
 def make_trainer(cfg: DictConfig, callbacks: list[pl.Callback], num_sources: int) -> pl.Trainer:
-    """Lightning's trainer; the datasets of a run make one optimizer step together."""
+    """Lightning's trainer; the datasets of a run make one optimizer step together.
+
+    Raises:
+        ValueError: float16, whose scaled gradients the fused optimizer would unscale after they are
+            clipped.
+    """
+    if str(cfg.trainer.precision) in ("16", "16-mixed"):
+        raise ValueError(
+            f"expected trainer.precision bf16-mixed or 32-true, got {cfg.trainer.precision}: "
+            "gradients are clipped as they are, which those scaled for float16 are not."
+        )
     _quieten()
     loggers = [instantiate(node) for node in cfg.get("loggers", {}).values()]
     # ours come last, so that a checkpoint has what the others have done
@@ -375,9 +385,15 @@ def resume_path(cfg: DictConfig, output: Path, model: SoccerModel, console: Cons
 
     Raises:
         FileNotFoundError: `resume` names one that is not there.
-        ValueError: it is damaged, or of a run with other tasks.
+        ValueError: it is damaged, or of a run with other tasks; or a new run would replace one that
+            was stopped.
     """
     if cfg.resume is None:
+        if (output / LAST_NAME).is_file() and not (output / METRICS_NAME).is_file():
+            raise ValueError(
+                f"expected a folder without an unfinished run, got {output / LAST_NAME}. Go on "
+                "with resume=auto, name another folder with paths.output=DIR, or delete the file."
+            )
         return None
     if cfg.resume == "auto":
         there = [p for p in (output / LAST_NAME, output / PREVIOUS_NAME) if p.is_file()]
@@ -456,19 +472,20 @@ def _evaluate(
         scores = module.baselines.own_scores(scores)
     if untrained is not None:
         baselines |= {UNTRAINED_NAME: dict(untrained)}
+    named = _named("val" if split == "valid" else split, scores)
     model = gathered(module.model)
     if fitted.trainer.is_global_zero:
-        table = metrics_table(scores, baselines)
+        table = metrics_table(scores, baselines, split)
         if untrained is not None:
             table.caption = f"{UNTRAINED_NAME}: the same, learnt on an encoder with random weights"
         Console(width=max(console.width, 110)).print(table)
         output.mkdir(parents=True, exist_ok=True)
-        write_metrics(_named("val", scores) | _all_named(baselines), output / METRICS_NAME)
+        write_metrics(named | _all_named(baselines), output / METRICS_NAME)
         folder = output / PICTURES_NAME
         pictures = write_pictures(model, module.routes, fitted.pictured, split, folder)
         console.print(f"{len(pictures)} pictures in {folder}")
         console.print(f"scores in {output / METRICS_NAME}")
-    return _named("val", scores)
+    return named
 
 
 def _named(prefix: str, scores: Mapping[str, float]) -> dict[str, float]:

@@ -256,6 +256,17 @@ def test_a_slow_server_times_out(serve):
     assert len(server.asked) == 4  # each question twice
 
 
+def test_a_server_that_went_away_is_no_answer_that_came_late(serve):
+    server = serve(lambda n, body: (503, {}))
+    reader = server.reader()
+    with pytest.raises(ConnectionError, match="chat_server was not there for any of 2"):
+        reader.read_numbers([picture(40, 20)] * 2)
+    server.server.shutdown()
+    server.server.server_close()
+    with pytest.raises(ConnectionError, match="for any of 1"):
+        reader.legibility([picture(40, 20)])
+
+
 def test_one_late_answer_does_not_lose_the_others(serve):
     server = serve(lambda n, body: (500, {}) if n in (1, 2) else (200, says("4")))
     first, second = server.reader().read_numbers([picture(40, 20)] * 2)

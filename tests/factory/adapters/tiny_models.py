@@ -148,7 +148,9 @@ def save_siglip(folder: Path, side: int = 32) -> Path:
 
 
 def save_soccer_model(
-    folder: Path, heads: tuple[str, ...] = ("athletes", "pitch_keypoints", "pitch_lines")
+    folder: Path,
+    heads: tuple[str, ...] = ("athletes", "pitch_keypoints", "pitch_lines"),
+    seed: int = 0,
 ) -> Path:
     """A checkpoint of this library."""
     from soccermaster.model import SoccerModel
@@ -185,7 +187,7 @@ def save_soccer_model(
         },
     }
     config["tasks"] = {name: config["tasks"][name] for name in heads}
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = SoccerModel.from_config(config)
     model.save(folder)
     return folder

@@ -26,9 +26,11 @@ from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS, UNKNOWN
 
 LABELS_FILE = "Labels-GameState.json"
 
+#: Who wears a number.
+ROLES_WITH_NUMBER = ("player", "goalkeeper")
+
 _FIX = "Use label version 1.3 or newer."
 _RELIABLE_VERSION = (1, 3)
-_ROLES_WITH_NUMBER = ("player", "goalkeeper")
 _LARGEST_SIDE_PX = 65_500
 
 
@@ -334,7 +336,7 @@ def _person(record: Record) -> tuple[Any, ...]:
     return (
         (x, y, x + w, y + h),
         UNKNOWN if role is None else ROLES.index(role),
-        NO_NUMBER if role not in _ROLES_WITH_NUMBER else shirt_number(jersey),
+        NO_NUMBER if role not in ROLES_WITH_NUMBER else shirt_number(jersey),
         UNKNOWN if track_id is None else record.integer("track_id"),
         UNKNOWN if team is None else TEAMS.index(team),
         *_positions(record),

@@ -6,10 +6,12 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from soccermaster.data.datasets.game_state_file import LABELS_FILE, GameState
 from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS, UNKNOWN
@@ -47,17 +49,24 @@ def write_game_state(folder: Path | str, state: GameState) -> None:
     (folder / LABELS_FILE).write_text(json.dumps(game_state_labels(state)), encoding="utf-8")
 
 
-def write_predictions(file: Path | str, state: GameState) -> None:
+def write_predictions(
+    file: Path | str, state: GameState, scores: Float[np.ndarray, " M"] | None = None
+) -> None:
     """Writes people as predictions, in the form that the SoccerNet evaluator reads.
 
     A person without a position on the pitch or without a role is left out, for the evaluator
-    compares both.
+    compares both. A number that nobody knows is null, for the evaluator knows no unknown.
 
     Args:
         file: `SNGS-xxx.json`; the evaluator wants a zip of them.
         state: of the sequence.
+        scores: how sure each person of the state was seen, 0..1; NaN, written as 0, where nobody
+            was seen and the row was filled in. None: people whom somebody annotated, written as 1.
     """
     athletes = state.athletes
+    sure = np.ones(len(athletes)) if scores is None else np.nan_to_num(scores)
+    numbers = np.where(athletes.numbers == UNKNOWN, NO_NUMBER, athletes.numbers)
+    state = replace(state, athletes=replace(athletes, numbers=numbers))
     placed = np.isfinite(athletes.positions_m).all(axis=1) & (athletes.roles != UNKNOWN)
     predictions = [
         {
@@ -65,7 +74,7 @@ def write_predictions(file: Path | str, state: GameState) -> None:
             "video_id": state.name.removeprefix("SNGS-"),
             **_object(state, int(row)),
             "bbox_pitch": _bbox_pitch(state, int(row), default=athletes.positions_m[row]),
-            "confidence": 1.0,
+            "confidence": _short(sure[row]),
         }
         for i, row in enumerate(np.flatnonzero(placed), start=1)
     ]

@@ -149,6 +149,8 @@ class SequenceClips(IndexedClips):
         self._index, self._parts = self._open_index(root, split, index, reading)
         if any(part.facts.get("cameras") for part in self._parts):
             self.provides = self.provides | {"cameras"}
+        if all(part.facts.get("identities") for part in self._parts if part.num_rows):
+            self.provides = self.provides | {"track_ids", "teams", "positions"}
         self._place = [(p, r) for p, part in enumerate(self._parts) for r in range(part.num_rows)]
         columns = self._index.read(self._parts, ["people_labeled", "frame_numbers"])
         labeled = [

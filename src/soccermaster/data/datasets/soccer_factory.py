@@ -3,8 +3,10 @@
     root/extracted_info/SNGS-10001.json
     root/sn500/SNGS-10001/img1/000001.jpg ...
 
-Boxes with roles and numbers, and a camera per frame, from which the markings are projected. People
-have no identity over time and no team.
+Boxes with roles and numbers, and a camera per frame, from which the markings are projected. In the
+release people have no identity over time, no team and no place on the pitch; what our own factory
+exports has them (`track_id`, `team`, `position_m`), and the dataset provides them where every
+sequence does. Its frames say their rate (`fps`); that of the release is 25.
 
 Source: SoccerMaster (CVPR 2026), release of SoccerFactory, JSON form. The pickled form is not read:
 opening a pickle runs what is in it.
@@ -19,6 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from soccermaster.data.datasets.game_state_file import (
+    ROLES_WITH_NUMBER,
     check_present,
     shirt_number,
     without_mistakes,
@@ -38,7 +41,7 @@ from soccermaster.data.indexing.index import Part, Scan
 from soccermaster.data.indexing.problems import Problems
 from soccermaster.geometry import Camera, Pitch, visible_keypoints, visible_segments
 from soccermaster.structures import Athletes, Cameras, Keypoints, Lines
-from soccermaster.vocabulary import NO_NUMBER, ROLES, UNKNOWN
+from soccermaster.vocabulary import NO_NUMBER, ROLES, TEAMS, UNKNOWN
 
 #: (H, W) of the extracted frames; 720p sources were enlarged.
 RELEASED_SIZE = (1080, 1920)
@@ -52,7 +55,9 @@ class SoccerFactory(SequenceClips):
 
     The release has no splits: all of it is "train".
 
-    A number outside of 0..99 is none, a role of null is unknown. A frame without a valid camera has
+    A number outside of 0..99 is none, a role of null is unknown. Without a number a player or
+    goalkeeper has none to see, or, where nobody judged how legible it is (null), an unknown one. A
+    frame without a valid camera has
     no known lines or keypoints. The file's `R` is [R | t], 3x4, in the centred pitch frame.
     """
 
@@ -100,11 +105,13 @@ class SoccerFactory(SequenceClips):
         """See `IndexedClips.scan`."""
         file, images = part.files
         problems = Problems()
-        facts = {"checked_media": check_media}
+        facts: dict[str, Any] = {"checked_media": check_media}
         try:
             path_inside(file.parent, file.name, file, "label file")
             path_inside(root / "sn500", f"{file.stem}/img1", file, "frames")
             labels = read_factory_sequence(file, images, problems)
+            known = labels.athletes.track_ids != UNKNOWN
+            facts["identities"] = bool(len(known) and known.all())
         except DatasetError as error:
             problems.refuse(error, "unreadable_labels")
             return Scan(SEQUENCE_SCHEMA.empty_table(), problems, facts)
@@ -166,7 +173,7 @@ def read_factory_sequence(
     keypoints, lines = _project(cameras, size)
     return SequenceLabels(
         name=file.stem,
-        fps=25.0,
+        fps=_frame_rate(Record(top.value[frames[0][1]], file, f"frame {frames[0][0]}")),
         image_size=size,
         image_paths=paths,
         frame_numbers=np.array([number for number, _ in frames], np.int64),
@@ -184,6 +191,13 @@ def _frame_number(key: str, top: Record) -> int:
     return int(key)
 
 
+def _frame_rate(frame: Record) -> float:
+    fps = frame.number("fps") if "fps" in frame.value else 25.0
+    if not fps > 0:
+        raise frame.wrong("frames per second as 'fps'", fps)
+    return fps
+
+
 def _size_of(path: Path) -> tuple[int, int]:
     """(H, W) of a frame, or what it should be: what is wrong with frames is counted elsewhere."""
     if not path.is_file():
@@ -195,24 +209,37 @@ def _size_of(path: Path) -> tuple[int, int]:
 
 
 def _person(record: Record) -> tuple[Any, ...]:
-    """Box corners, role, number and legibility."""
+    """Box corners, role, number, legibility, track id, team and place."""
     ((x, y, w, h),) = Record(
         {"bbox_ltwh": [record.items("bbox_ltwh")]}, record.file, record.where
     ).matrix("bbox_ltwh", (1, 4))
     role, jersey = record.value.get("role"), record.value.get("jersey_number")
+    number = NO_NUMBER
     if role is not None and role not in ROLES:
         raise record.wrong(f"one of {', '.join(ROLES)}, or null", role, nearest(str(role), ROLES))
+    team, place = record.value.get("team"), (math.nan, math.nan)
+    if team is not None and team not in TEAMS:
+        raise record.wrong(f"one of {', '.join(TEAMS)}, or null", team, nearest(str(team), TEAMS))
+    if record.value.get("position_m") is not None:
+        (place,) = Record(
+            {"position_m": [record.items("position_m")]}, record.file, record.where
+        ).matrix("position_m", (1, 2))
     if jersey is not None:
         number = shirt_number(record.number("jersey_number"))
-        jersey = NO_NUMBER if number == UNKNOWN else number
+        number = NO_NUMBER if number == UNKNOWN else number
     legibility = math.nan
     if record.value.get("legibility_score") is not None:
         legibility = record.number("legibility_score")
+    elif jersey is None and role in (None, *ROLES_WITH_NUMBER):
+        number = UNKNOWN
     return (
         (x, y, x + w, y + h),
         UNKNOWN if role is None else ROLES.index(role),
-        NO_NUMBER if jersey is None else jersey,
+        number,
         legibility,
+        UNKNOWN if record.value.get("track_id") is None else record.integer("track_id"),
+        UNKNOWN if team is None else TEAMS.index(team),
+        place,
     )
 
 
@@ -229,14 +256,17 @@ def _camera(frame: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
 
 
 def _athletes(rows: list[tuple[Any, ...]]) -> Athletes:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-    frame, boxes, roles, numbers, legibility = columns
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
+    frame, boxes, roles, numbers, legibility, track_ids, teams, places = columns
     return Athletes.from_boxes(
         np.array(frame, np.int64),
         np.array(boxes, np.float32).reshape(-1, 4),
         roles=np.array(roles, np.int64),
         numbers=np.array(numbers, np.int64),
         legibility=np.array(legibility, np.float32),
+        track_ids=np.array(track_ids, np.int64),
+        teams=np.array(teams, np.int64),
+        positions_m=np.array(places, np.float32).reshape(-1, 2),
     )
 
 

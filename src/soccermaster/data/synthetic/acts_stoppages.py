@@ -92,7 +92,8 @@ def act_red_card(script: Script, rng: np.random.Generator) -> Story:
 def act_injury(script: Script, rng: np.random.Generator) -> Story:
     """A player stays down, play stops and physios run to him; he is carried off or gets up."""
     outcome = draw_word(rng, "carried", "continues")
-    spot, where, victim, _ = _foul_scene(script, rng, -6.0, 30.0, slide=False)
+    down_s = 30.0 if outcome == "carried" else 14.0  # he gets up after all
+    spot, where, victim, _ = _foul_scene(script, rng, -6.0, down_s, slide=False)
     flank = int(np.sign(spot[1]))
     out = (float(spot[0] + rng.uniform(-10, 10)), flank * 35.5)
     script.ball_at(-3.0, out)
@@ -117,8 +118,6 @@ def act_injury(script: Script, rng: np.random.Generator) -> Story:
         script.look((-5, *spot, 32), (-2, *spot, 22), (9, *spot, 21),
                     (15, *(spot + 0.3 * (bench - spot)), 23))  # fmt: skip
     else:
-        script.poses.pop()  # he gets up after all
-        script.pose(victim, -6.0, 8.0, "lie")
         script.look((-5, *spot, 32), (-2, *spot, 22), (10, *spot, 21), (15, *spot, 36))
     return Story("injury", **where, outcome=outcome)
 

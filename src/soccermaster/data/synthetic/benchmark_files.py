@@ -8,7 +8,8 @@ files agrees with the score of the benchmark up to the choice of clips:
 * `calibration/test`: the polylines and the camera of each of those frames;
 * `video_clip_json/MatchTime/classification_test.json`: the semantic clips, as videos of one frame
   per second;
-* `benchmark_clips.mp4`: the same videos one after another, for one call of a predictor.
+* `benchmark_clips.mp4`: the same videos one after another, for one call of a predictor;
+* `texts.txt`: the comments of these clips, one per line, for the predictor to rank.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from soccermaster.geometry import Camera
 from soccermaster.structures import Annotations, Athletes, Cameras, Clip
 
 CLIPS_VIDEO = "benchmark_clips.mp4"
+TEXTS_NAME = "texts.txt"
 _SOURCE, _SPLIT = "MatchTime", "test"
 #: Room for the people of one clip among the track ids.
 _TRACKS_PER_CLIP = 1000
@@ -96,6 +98,8 @@ def write_benchmark(
                     write_match_clip(videos, _SOURCE, _SPLIT, index, clip, 1, rng, crf=_CRF)
                 )
         write_json(list_path, records)
+        texts = "\n".join(record["comments_text_anonymized"] for record in records)
+        (output / TEXTS_NAME).write_text(texts + "\n", encoding="utf-8")
     return output
 
 

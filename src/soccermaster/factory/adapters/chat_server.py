@@ -30,6 +30,7 @@ from soccermaster.factory.stage import StageError
 
 _FIRST_PAUSE_S = 0.5
 _PASSING = (408, 425, 429)  # of the statuses below 500, those that may pass when asked again
+_TOO_LATE = (408, 504)  # it was there, and took too long
 _JPEG_QUALITY = 95
 
 
@@ -110,23 +111,26 @@ class ChatServerReader(VlmReader):
             "temperature": 0,
             "logprobs": True,
         }
+        answer = Answer(None)
         for attempt in range(self.retries + 1):
             if attempt:
                 time.sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
-            if (answer := self._try(body)) is not None:
-                return answer
-        return Answer(None)
+            answer = self._try(body)
+            if answer.text is not None:
+                break
+        return answer
 
-    def _try(self, body: Mapping[str, Any]) -> Answer | None:
-        """The answer, or None when it may help to ask again."""
+    def _try(self, body: Mapping[str, Any]) -> Answer:
+        """The answer; without a text when it may help to ask again."""
         try:
             return _read_answer(self._send("chat/completions", body))
         except urllib.error.HTTPError as error:
             if error.code >= 500 or error.code in _PASSING:
-                return None
+                return Answer(None, reached=error.code in _TOO_LATE)
             raise StageError(f"{self.base_url} refused a question: {_one_line(error)}") from error
-        except (OSError, http.client.HTTPException):
-            return None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)  # of an URLError
+            return Answer(None, reached=isinstance(reason, TimeoutError))
         except ValueError:  # it answered, but no JSON
             return Answer("")
 

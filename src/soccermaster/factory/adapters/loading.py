@@ -15,6 +15,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from soccermaster.factory.adapters.user_weights import weights_fingerprint
 from soccermaster.factory.models import ModelUnavailableError, Picture
 from soccermaster.ops.precision import bfloat16_is_fast
 
@@ -42,6 +43,11 @@ class LazyModel(ABC):
         if self.device != wanted:
             self._load(wanted)
             self.device = wanted
+
+    def fingerprint(self) -> str:
+        """See `HasWeights`: of all arguments that name weights."""
+        named = {k: v for k, v in vars(self).items() if k == "weights" or k.endswith("_weights")}
+        return " ".join(f"{key}:{weights_fingerprint(named[key])}" for key in sorted(named))
 
     @abstractmethod
     def _load(self, device: torch.device) -> None:

@@ -32,7 +32,7 @@ class SoccerDetector(LazyModel):
     """The athletes head of a checkpoint: boxes with roles.
 
     Args:
-        weights: the checkpoint folder, or the run folder around it.
+        weights: a checkpoint folder, the run folder around it, or the name of a model of ours.
         min_score: boxes below it are not reported.
         batch_size: frames per pass.
     """
@@ -68,7 +68,7 @@ class SoccerPitch(LazyModel):
     """The pitch heads of a checkpoint; one of them is enough.
 
     Args:
-        weights: the checkpoint folder, or the run folder around it.
+        weights: a checkpoint folder, the run folder around it, or the name of a model of ours.
         threshold: score above which a keypoint or line is there; that of the heads when None.
         batch_size: frames per pass.
     """

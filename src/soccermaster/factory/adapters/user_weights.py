@@ -5,6 +5,8 @@ Files are safetensors, or PyTorch files that hold nothing but tensors and plain 
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +17,15 @@ from torch import Tensor, nn
 
 from soccermaster.factory.models import ModelUnavailableError
 from soccermaster.models.huggingface import looks_like_hub_id
+from soccermaster.models.pretrained import SHIPPED, shipped_models
 from soccermaster.models.weights import CheckpointError, load_strictly, read_safetensors
 
 #: Keys under which training programs put the state of the network.
 _CONTAINERS = ("state_dict", "model_state_dict", "model")
 #: Files of a hub model that are read; pickled weights are not among them.
 _HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+#: Of the files of a model, in a folder that may hold others.
+_MODEL_SUFFIXES = (".json", ".safetensors", ".pt", ".pth", ".tar", ".bin", ".txt", ".model")
 #: What data-parallel training puts before every name.
 _PARALLEL = "module."
 
@@ -70,6 +75,32 @@ def find_pretrained(name: Path | str | None, system: str, setting: str, download
             f"reached ({type(error).__name__}). Download {download} and set '{setting}' to its "
             "folder."
         ) from error
+
+
+def weights_fingerprint(source: Path | str | None) -> str:
+    """Changes when the weights that a name stands for do; empty where there are none yet.
+
+    Args:
+        source: a file, a folder, a checkpoint or the run folder around it, the name of a model that
+            comes with the library, or a hub id: then the revision in the cache counts.
+    """
+    if source is None:
+        return ""
+    path = Path(source)
+    if not path.exists() and str(source) in shipped_models():
+        path = SHIPPED / str(source)
+    if not path.exists():
+        return _cached_revision(str(source)) if looks_like_hub_id(source) else ""
+    if (path / "checkpoint").is_dir():
+        path = path / "checkpoint"
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        if file == path or file.suffix in _MODEL_SUFFIXES:
+            stat = file.stat()
+            content = _digest(file, stat.st_size, stat.st_mtime_ns)
+            digest.update(f"{file.relative_to(path)}:{content}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 def read_user_weights(path: Path | str) -> dict[str, Tensor]:
@@ -131,6 +162,20 @@ def load_network(
         if theirs in stored:
             tensors[name] = stored.pop(theirs)
     load_strictly(network, tensors | stored, f"{system}, weights of {path}")
+
+
+@functools.lru_cache(maxsize=1000)
+def _digest(file: Path, size: int, changed_ns: int) -> str:
+    """Of the content, which is read again when size or time change."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _cached_revision(hub_id: str) -> str:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub_id, "config.json")
+    return Path(found).parent.name if isinstance(found, str) else ""
 
 
 def _find_state(stored: Any) -> dict[str, Tensor] | None:

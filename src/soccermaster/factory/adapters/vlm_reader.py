@@ -28,10 +28,11 @@ from soccermaster.vocabulary import LEGIBLE_ABOVE, NO_NUMBER, UNKNOWN
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said; `text` is None when it did not answer in time."""
+    """What a model said; `text` is None when it did not answer in time, or was not there."""
 
     text: str | None
     confidence: float = float("nan")  # 0..1: probability of its words; NaN when it does not tell
+    reached: bool = True  # False: it was not there to be asked
 
 
 class VlmReader(LazyModel):
@@ -52,6 +53,7 @@ class VlmReader(LazyModel):
 
         Raises:
             TimeoutError: no crop was answered in time.
+            ConnectionError: the model was not there to be asked.
         """
         answers = self._answers([(crop,) for crop in crops], LEGIBILITY_PROMPT)
         return np.array([_legibility(answer) for answer in answers], np.float32)
@@ -61,6 +63,7 @@ class VlmReader(LazyModel):
 
         Raises:
             TimeoutError: no crop was answered in time.
+            ConnectionError: the model was not there to be asked.
         """
         readings = []
         for answer in self._answers([(crop,) for crop in crops], NUMBER_PROMPT):
@@ -78,6 +81,7 @@ class VlmReader(LazyModel):
 
         Raises:
             TimeoutError: no crop was answered in time.
+            ConnectionError: the model was not there to be asked.
         """
         readings = []
         for answer in self._answers(list(zip(crops, scenes, strict=True)), ROLE_PROMPT):
@@ -97,6 +101,8 @@ class VlmReader(LazyModel):
     def _answers(self, questions: Sequence[tuple[Picture, ...]], prompt: str) -> list[Answer]:
         self._check_loaded()
         answers = self._ask(questions, prompt)
+        if answers and not any(answer.reached for answer in answers):
+            raise ConnectionError(f"{self.name} was not there for any of {len(answers)} questions")
         if answers and all(answer.text is None for answer in answers):
             raise TimeoutError(f"{self.name} answered none of {len(answers)} questions in time")
         return answers
