@@ -349,35 +349,37 @@ def _cached_frame_index(path: Path, mtime_ns: int, num_bytes: int) -> _FrameInde
 
 def _decode_at(path: Path, wanted: list[int], index: _FrameIndex) -> Iterator[av.VideoFrame]:
     """The frames with the wanted time stamps (ascending), seeking over what is not needed."""
-    done, groups_back = 0, 0
+    done, groups_back, run_up = 0, 0, 0
     while done < len(wanted):
-        group = max(index.group_of(wanted[done]) - groups_back, 0)
+        group = max(index.group_of(wanted[done]) - groups_back - run_up, 0)
         # From the very start no seek is needed, and some containers cannot seek there.
         start_pts = int(index.keyframe_pts[group]) if group > 0 else None
+        trusted_pts = int(index.keyframe_pts[group + run_up]) if group > 0 else None
         done_before = done
-        with _open_stream(path) as (container, stream):
-            frames = _decoded(container, stream, path, start_pts)
-            while True:
-                try:
-                    frame = next(frames, None)
-                except VideoError:
-                    if group == 0 or done > done_before:
-                        raise
-                    break  # an open group of pictures leans on the one before
-                if frame is None or frame.pts > wanted[done]:
-                    break
-                if frame.pts < wanted[done]:
-                    continue
-                yield frame
-                done += 1
-                if done == len(wanted):
-                    return
-                if index.group_of(wanted[done]) > index.group_of(frame.pts) + 1:
-                    break
+        try:
+            # several threads do not go on after damage
+            threads = 1 if run_up else _DECODER_THREADS
+            with _open_stream(path, threads) as (container, stream):
+                for frame in _decoded(container, stream, path, start_pts, trusted_pts):
+                    if frame.pts < wanted[done]:
+                        continue
+                    if frame.pts > wanted[done]:
+                        break
+                    yield frame
+                    done += 1
+                    if done == len(wanted):
+                        return
+                    if index.group_of(wanted[done]) > index.group_of(frame.pts) + 1:
+                        break
+        except VideoError:
+            if group == 0 or run_up:
+                raise
+            run_up = 1  # is it damage, or does the group lean on the one before?
+            continue
         if done > done_before:
             groups_back = 0
         elif group > 0:
-            # A container may seek too far, or a group need the one before: a longer run-up.
+            # A container may seek too far; a longer run-up must meet the frame.
             groups_back = 2 * groups_back + 1
         else:
             time_s = index.times_s[np.searchsorted(index.pts, wanted[done])]
@@ -385,7 +387,9 @@ def _decode_at(path: Path, wanted: list[int], index: _FrameIndex) -> Iterator[av
 
 
 @contextmanager
-def _open_stream(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def _open_stream(
+    path: Path, threads: int = _DECODER_THREADS
+) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:
@@ -397,7 +401,7 @@ def _open_stream(path: Path) -> Iterator[tuple[av.container.InputContainer, av.V
             )
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = _DECODER_THREADS
+        stream.codec_context.thread_count = threads
         # or else the decoder hides damage by guessing from other frames
         stream.codec_context.options = {"err_detect": "explode"}
         yield container, stream
@@ -408,19 +412,33 @@ def _decoded(
     stream: av.VideoStream,
     path: Path,
     start_pts: int | None = None,
+    trusted_pts: int | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Frames in display order, from the key frame at `start_pts` or from the start.
 
-    Pictures that are stored after that key frame and shown before it lean on the group before (an
-    open group of pictures); nobody asked for them, and they cannot be decoded from here.
+    In open groups of pictures, what follows a key frame may lean on what is before it. So frames
+    are given from the key frame at `trusted_pts` on, and damage before that is no matter.
     """
     try:
+        key_pts, is_trusted = None, start_pts is None
         if start_pts is not None:
             container.seek(start_pts, stream=stream, backward=True)
         for packet in container.demux(stream):
-            if None not in (start_pts, packet.pts) and packet.pts < start_pts:
+            if start_pts is not None and packet.pts is not None:
+                if key_pts is None and packet.is_keyframe:
+                    key_pts = packet.pts
+                if key_pts is None or packet.pts < key_pts:
+                    continue  # shown before the key frame
+                is_trusted = is_trusted or packet.pts >= trusted_pts
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                if is_trusted:
+                    raise
                 continue
-            for frame in packet.decode():
+            for frame in frames:
+                if trusted_pts is not None and frame.pts is not None and frame.pts < trusted_pts:
+                    continue
                 if frame.is_corrupt or frame.pts is None:
                     raise _damaged(path, "a corrupt frame")
                 yield frame
